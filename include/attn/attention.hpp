@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// The front door: every entry point of the library.
+//
+//     attention        O                      attention_weights       P
+//     attention_into   O, in given memory     attention_with_weights  O and P
+//     attention_forward   O and L             attention_backward      dQ, dK, dV and the parts'
+//     Attention        all of them, with the parts stored
+//
+// Arguments are sorted, checked and reduced to strided views in engine/front.hpp; the work is done
+// in engine/forward.hpp and engine/backward.hpp.
+#pragma once
+
+#include <cstddef>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <attn/concepts.hpp>
+#include <attn/config.hpp>
+#include <attn/engine/front.hpp>
+#include <attn/result.hpp>
+#include <attn/tensor_view.hpp>
+
+ATTN_BEGIN_NAMESPACE
+
+/// Attention over all keys: each query takes a weighted mean of the values.
+///
+///     O = softmax(Q K^T / sqrt(d)) V
+///
+/// Shapes      Q  n_q x d     one query a row; any dense Eigen expression, any storage order
+///             K  n_k x d     one key a row (another width for Additive and Bilinear)
+///             V  n_k x d_v   one value a row
+///             O  n_q x d_v   returned by value, in Q's storage order
+/// Parts       a score function, score modifiers, masks, a normaliser, probability modifiers,
+/// Heads,
+///             an executor, a Workspace, a PositionOffset; any order, at most one of each exclusive
+///             role. The pipeline is always: score, modifiers, masks, normaliser, probability
+///             modifiers, times V
+/// Empty rows  a query that may see no key gets a zero row
+/// Non-finite  NaN or inf at a visible position reaches that query's row only; a masked one nothing
+/// Accuracy    per row at most 2x the error of the textbook computation in the same scalar
+///             + 4 eps max|V|
+/// Cost        2 n_q n_k (d + d_v) flops over visible tiles; O(n_q d_v) memory, S is never stored
+///             (sparsemax and entmax15: one block of its rows)
+/// Throws      ShapeError, ValueError before any arithmetic; std::bad_alloc
+/// Threads     re-entrant; same bits for any number of threads
+/// Source      Vaswani et al. 2017, eq. 1; tiling: Dao 2023 (FlashAttention-2), algorithm 1
+/// Example     examples/first_attention.cpp
+template <class Q, class K, class V, class... Parts>
+auto attention(const Q& q, const K& k, const V& v, Parts&&... parts) {
+  constexpr bool inputs = engine::diagnose_inputs<Q, K, V>();
+  if constexpr (inputs) {
+    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>();
+    if constexpr (valid) {
+      engine::ForwardResults<Q, V, Parts...> results;
+      engine::with_inputs(
+          "attention", q, k, v,
+          [&](const auto& in) {
+            engine::forward_call("attention", in, results.resize(in, true, false, false), parts...);
+          },
+          parts...);
+      return std::move(results.output);
+    }
+  }
+}
+
+template <class Q, class K>
+ATTN_UNAVAILABLE(
+    "attn::attention: V is missing. Call attention(Q, K, V, parts...); for the weights "
+    "alone, attention_weights(Q, K, parts...)")
+typename Q::PlainObject attention(const Q&, const K&) {
+  return {};
+}
+
+/// Writes O into memory of the caller's: any writable Eigen expression, or TensorViews all through.
+///
+/// As attention; O is never resized and must not overlap Q, K or V (ValueError). With a Workspace
+/// among the arguments nothing is allocated once it has grown.
+template <class O, class Q, class K, class V, class... Parts>
+void attention_into(O&& o, const Q& q, const K& k, const V& v, Parts&&... parts) {
+  constexpr bool writable = engine::diagnose_output<O>();
+  constexpr bool inputs = engine::diagnose_inputs<Q, K, V>();
+  if constexpr (writable && inputs) {
+    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>();
+    if constexpr (valid) {
+      const char* name = "attention_into";
+      engine::with_inputs(
+          name, q, k, v,
+          [&](const auto& in) {
+            engine::with_output<typename Q::Scalar>(o, in.q.heads(), [&](const auto& view) {
+              engine::forward_call(name, in, {view, {}, {}}, parts...);
+            });
+          },
+          parts...);
+    }
+  }
+}
+
+/// O and its log-sum-exp: what backward, merging and chunked work need.  Shapes: see Forward.
+template <class Q, class K, class V, class... Parts>
+auto attention_forward(const Q& q, const K& k, const V& v, Parts&&... parts) {
+  constexpr bool inputs = engine::diagnose_inputs<Q, K, V>();
+  if constexpr (inputs) {
+    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>();
+    if constexpr (valid) {
+      engine::ForwardResults<Q, V, Parts...> results;
+      engine::with_inputs(
+          "attention_forward", q, k, v,
+          [&](const auto& in) {
+            engine::forward_call("attention_forward", in, results.resize(in, true, true, false),
+                                 parts...);
+          },
+          parts...);
+      return Forward<decltype(results.output), decltype(results.log_sum_exp),
+                     engine::NormalizerOf<Parts...>>{std::move(results.output),
+                                                     std::move(results.log_sum_exp)};
+    }
+  }
+}
+
+/// The same into views of the caller's.
+/// Shapes  o {batch, head, n_q, d_v}, log_sum_exp {batch, head, n_q, 1} in the accumulator type
+template <class T, class... Parts>
+void attention_forward_into(TensorView<T> o, TensorView<Accumulator<T>> log_sum_exp,
+                            std::type_identity_t<TensorView<const T>> q,
+                            std::type_identity_t<TensorView<const T>> k,
+                            std::type_identity_t<TensorView<const T>> v, Parts&&... parts) {
+  constexpr bool valid = engine::diagnose_parts<T, Parts...>();
+  if constexpr (valid)
+    engine::forward_call("attention_forward_into", engine::Inputs<T>{q, k, v},
+                         engine::Outputs<T, Accumulator<T>>{o, log_sum_exp, {}}, parts...);
+}
+
+/// The weights P = normalise(S), n_q x n_k, after the probability modifiers; with Heads those of
+/// head h are rows h n_q .. (h + 1) n_q - 1. This one does store n_q x n_k numbers.
+template <class Q, class K, class... Parts>
+auto attention_weights(const Q& q, const K& k, Parts&&... parts) {
+  constexpr bool inputs = engine::diagnose_inputs<Q, K, K>();
+  if constexpr (inputs) {
+    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>();
+    if constexpr (valid) {
+      engine::ForwardResults<Q, K, Parts...> results;
+      engine::with_inputs(
+          "attention_weights", q, k, k,
+          [&](const auto& in) {
+            engine::forward_call("attention_weights", in, results.resize(in, false, false, true),
+                                 parts...);
+          },
+          parts...);
+      return std::move(results.weights);
+    }
+  }
+}
+
+/// O and the weights that it is made with: O = P V.
+template <class Q, class K, class V, class... Parts>
+auto attention_with_weights(const Q& q, const K& k, const V& v, Parts&&... parts) {
+  constexpr bool inputs = engine::diagnose_inputs<Q, K, V>();
+  if constexpr (inputs) {
+    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>();
+    if constexpr (valid) {
+      engine::ForwardResults<Q, V, Parts...> results;
+      engine::with_inputs(
+          "attention_with_weights", q, k, v,
+          [&](const auto& in) {
+            engine::forward_call("attention_with_weights", in,
+                                 results.resize(in, true, false, true), parts...);
+          },
+          parts...);
+      return Weighted<decltype(results.output), decltype(results.weights)>{
+          std::move(results.output), std::move(results.weights)};
+    }
+  }
+}
+
+/// Gradients of a loss by Q, K, V and by every parameter of every part, given dO.
+///
+/// Shapes   dO n_q x d_v; the gradients have the shapes of Q, K and V
+/// Parts    those of the forward call, in the same order (`Attention` makes sure of that)
+/// Cost     10 n_q n_k d flops over visible tiles, O(n) memory: P is computed again from L
+/// Threads  over batches and key-value heads; calls whose parts have parameters besides a scale run
+///          on the calling thread; same bits for any number
+/// Source   Dao 2023 (FlashAttention-2), algorithm 2
+template <class Q, class K, class V, class F, class DO, class... Parts>
+auto attention_backward(const Q& q, const K& k, const V& v, const F& forward, const DO& d_output,
+                        Parts&&... parts) {
+  constexpr bool inputs =
+      engine::diagnose_inputs<Q, K, V>() && engine::diagnose_forward<Q, F, DO>();
+  if constexpr (inputs) {
+    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>();
+    if constexpr (valid) {
+      return engine::with_inputs(
+          "attention_backward", q, k, v,
+          [&](const auto& in) {
+            return engine::backward_of_matrices<Q, K, V>(in, forward, d_output, parts...);
+          },
+          parts...);
+    }
+  }
+}
+
+/// The same into views of the caller's, which are overwritten; returns the gradients of the parts.
+template <class T, class... Parts>
+auto attention_backward_into(TensorView<T> d_query, std::type_identity_t<TensorView<T>> d_key,
+                             std::type_identity_t<TensorView<T>> d_value,
+                             std::type_identity_t<TensorView<const T>> q,
+                             std::type_identity_t<TensorView<const T>> k,
+                             std::type_identity_t<TensorView<const T>> v,
+                             std::type_identity_t<TensorView<const T>> output,
+                             std::type_identity_t<TensorView<const Accumulator<T>>> log_sum_exp,
+                             std::type_identity_t<TensorView<const T>> d_output, Parts&&... parts) {
+  constexpr bool valid = engine::diagnose_parts<T, Parts...>();
+  if constexpr (valid)
+    return engine::backward_call("attention_backward_into", engine::Inputs<T>{q, k, v},
+                                 engine::BackwardViews<T, Accumulator<T>>{
+                                     output, log_sum_exp, d_output, d_query, d_key, d_value},
+                                 parts...);
+}
+
+/// A mechanism with its parts: a reusable, copyable value whose backward uses the parts of its
+/// forward. Every call takes further arguments, such as a Workspace or Threads.
+///
+///     attn::Attention mechanism{attn::Causal{}, attn::Softcap{30}};
+///     auto forward = mechanism.forward(Q, K, V);
+///     auto gradient = mechanism.backward(Q, K, V, forward, dO);
+template <class... Parts>
+class Attention {
+  static_assert(engine::diagnose_roles<Parts...>());
+
+ public:
+  explicit Attention(Parts... parts) : parts_(std::move(parts)...) {}
+
+  template <class Q, class K, class V, class... More>
+  auto operator()(const Q& q, const K& k, const V& v, More&&... more) const {
+    return with_parts([&](auto&... p) { return attention(q, k, v, p...); }, more...);
+  }
+  template <class O, class Q, class K, class V, class... More>
+  void into(O&& o, const Q& q, const K& k, const V& v, More&&... more) const {
+    with_parts([&](auto&... p) { attention_into(o, q, k, v, p...); }, more...);
+  }
+  template <class Q, class K, class V, class... More>
+  auto forward(const Q& q, const K& k, const V& v, More&&... more) const {
+    return with_parts([&](auto&... p) { return attention_forward(q, k, v, p...); }, more...);
+  }
+  template <class Q, class K, class... More>
+  auto weights(const Q& q, const K& k, More&&... more) const {
+    return with_parts([&](auto&... p) { return attention_weights(q, k, p...); }, more...);
+  }
+  template <class Q, class K, class V, class... More>
+  auto with_weights(const Q& q, const K& k, const V& v, More&&... more) const {
+    return with_parts([&](auto&... p) { return attention_with_weights(q, k, v, p...); }, more...);
+  }
+  template <class Q, class K, class V, class F, class DO, class... More>
+  auto backward(const Q& q, const K& k, const V& v, const F& forward, const DO& d_output,
+                More&&... more) const {
+    return with_parts(
+        [&](auto&... p) { return attention_backward(q, k, v, forward, d_output, p...); }, more...);
+  }
+
+ private:
+  template <class F, class... More>
+  auto with_parts(F&& f, More&... more) const {
+    return std::apply([&](const auto&... stored) { return f(stored..., more...); }, parts_);
+  }
+
+  std::tuple<Parts...> parts_;
+};
+
+ATTN_END_NAMESPACE

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// attn: attention for C++ on Eigen. This header brings everything but the optional integrations.
+#pragma once
+
+#include <attn/attention.hpp>
+#include <attn/check.hpp>
+#include <attn/concepts.hpp>
+#include <attn/config.hpp>
+#include <attn/dual.hpp>
+#include <attn/executor.hpp>
+#include <attn/mask.hpp>
+#include <attn/math.hpp>
+#include <attn/normalizer.hpp>
+#include <attn/parameter.hpp>
+#include <attn/pooling.hpp>
+#include <attn/prob_mod.hpp>
+#include <attn/reference.hpp>
+#include <attn/result.hpp>
+#include <attn/score.hpp>
+#include <attn/score_mod.hpp>
+#include <attn/tensor_view.hpp>
+#include <attn/user_function.hpp>
+#include <attn/workspace.hpp>

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The checks of a call, before any arithmetic and before anything is written.
+#pragma once
+
+#include <attn/check.hpp>
+#include <attn/concepts.hpp>
+#include <attn/config.hpp>
+#include <attn/engine/backward.hpp>
+#include <attn/engine/overlap.hpp>
+#include <attn/engine/tile_walk.hpp>
+#include <attn/tensor_view.hpp>
+
+ATTN_BEGIN_NAMESPACE
+namespace engine {
+
+inline void check_divides(const char* name, const char* matrix, Index cols, Index heads) {
+  if (cols % heads != 0)
+    raise_value({name, ": ", matrix, " has ", cols, " columns, which cannot be split into ", heads,
+                 " heads; the head count must divide the columns"});
+}
+
+inline void check_grouping(const char* name, Index query_heads, Index key_heads) {
+  if (query_heads < 1 || key_heads < 1)
+    raise_value({name, ": there are ", query_heads, " query heads and ", key_heads,
+                 " key-value heads; both must be 1 or more"});
+  if (query_heads % key_heads != 0)
+    raise_value({name, ": ", key_heads, " key-value heads do not divide ", query_heads,
+                 " query heads; each key-value head serves the same number of query heads"});
+}
+
+inline void check_heads(const char* name, const Heads& heads, Index q, Index k, Index v) {
+  check_grouping(name, heads.query, heads.key_value_heads());
+  check_divides(name, "Q", q, heads.query);
+  check_divides(name, "K", k, heads.key_value_heads());
+  check_divides(name, "V", v, heads.key_value_heads());
+}
+
+template <class T, class Program>
+void check_inputs(const char* name, const Inputs<T>& in, const Program& program, bool is_chunk) {
+  const auto &q = in.q, &k = in.k, &v = in.v;
+  if (k.batches() != q.batches() || v.batches() != q.batches())
+    raise_shape({name, ": Q has ", q.batches(), " batches, K ", k.batches(), " and V ", v.batches(),
+                 "; all three need the same number"});
+  if (v.heads() != k.heads())
+    raise_shape({name, ": K has ", k.heads(), " heads and V has ", v.heads(),
+                 "; each key needs one value, so both need the same number"});
+  check_grouping(name, q.heads(), k.heads());
+  if (v.tokens() != k.tokens())
+    raise_shape({name, ": V has ", v.tokens(), " rows and K has ", k.tokens(),
+                 "; each key needs one value, so both need the same number n_k"});
+  const Index query_end = q.tokens() + program.offset.query;
+  const Index key_end = k.tokens() + program.offset.key;
+  if (is_chunk && (program.offset.query < 0 || program.offset.key < 0))
+    raise_value({name, ": PositionOffset is {", Index(program.offset.query), ", ",
+                 Index(program.offset.key), "}; positions are counted from 0"});
+  program.check({.name = name,
+                 .batches = q.batches(),
+                 .heads = q.heads(),
+                 .n_q = q.tokens(),
+                 .n_k = k.tokens(),
+                 .d = q.features(),
+                 .d_k = k.features(),
+                 .query_end = query_end,
+                 .key_end = key_end,
+                 .is_chunk = is_chunk});
+}
+
+/// A view that is read or written must be {batches, heads, tokens, features}.
+template <class U>
+void check_shape(const char* name, const char* which, const TensorView<U>& view, Index batches,
+                 Index heads, Index tokens, Index features, const char* rule) {
+  if (view.shape == std::array<Index, 4>{batches, heads, tokens, features}) return;
+  if (view.batches() == batches && view.heads() == heads)
+    raise_shape({name, ": ", which, " is ", size_text(view.tokens(), heads * view.features()),
+                 " and must be ", size_text(tokens, heads * features), "; ", rule});
+  raise_shape({name, ": ", which, " has ", view.batches(), " batches and ", view.heads(),
+               " heads and must have ", batches, " and ", heads, "; ", rule});
+}
+
+/// An output, where it is asked for: of the right shape, and apart from the inputs.
+template <class U, class T>
+void check_view(const char* name, const char* which, const TensorView<U>& view, Index heads,
+                Index tokens, Index features, const Inputs<T>& in) {
+  if (!view.data && view.size() == 0 && view.shape[0] == 0) return;
+  check_shape(name, which, view, in.q.batches(), heads, tokens, features,
+              "a result is never resized");
+  const auto apart = [&](const char* input, const TensorView<const T>& from) {
+    if (overlap(view, from))
+      raise_value(
+          {name, ": ", which, " overlaps ", input, " in memory; results need memory of their own"});
+  };
+  apart("Q", in.q);
+  apart("K", in.k);
+  apart("V", in.v);
+}
+
+template <class T, class A>
+void check_backward(const char* name, const Inputs<T>& in, const BackwardViews<T, A>& views) {
+  const Index b = in.q.batches(), h = in.q.heads(), c = in.k.heads();
+  const Index n_q = in.n_q(), n_k = in.n_k();
+  check_shape(name, "the forward result's output", views.output, b, h, n_q, in.v.features(),
+              "it belongs to the forward call with the same Q, K and V");
+  check_shape(name, "the forward result's log_sum_exp", views.log_sum_exp, b, h, n_q, 1,
+              "it belongs to the forward call with the same Q, K and V");
+  check_shape(name, "dO", views.d_output, b, h, n_q, in.v.features(),
+              "the gradient of the output has the output's shape");
+  check_view(name, "dQ", views.d_query, h, n_q, in.q.features(), in);
+  check_view(name, "dK", views.d_key, c, n_k, in.k.features(), in);
+  check_view(name, "dV", views.d_value, c, n_k, in.v.features(), in);
+}
+
+}  // namespace engine
+ATTN_END_NAMESPACE

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// Behind the front door: arguments become views of plain scalars, are checked, and the engine runs.
+#pragma once
+
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <attn/check.hpp>
+#include <attn/concepts.hpp>
+#include <attn/config.hpp>
+#include <attn/engine/backward.hpp>
+#include <attn/engine/call_check.hpp>
+#include <attn/engine/forward.hpp>
+#include <attn/engine/parts.hpp>
+#include <attn/result.hpp>
+#include <attn/tensor_view.hpp>
+#include <attn/workspace.hpp>
+
+ATTN_BEGIN_NAMESPACE
+namespace engine {
+
+/// A workspace among the arguments, or one for this call.
+template <class... Parts>
+Workspace& workspace_of(Workspace& own, Parts&... parts) {
+  Workspace* found = &own;
+  [[maybe_unused]] const auto look = [&](auto& part) {
+    if constexpr (PartOf<decltype(part), role::workspace>) found = &part;
+  };
+  (look(parts), ...);
+  return *found;
+}
+
+/// Checks a forward call and runs it. Views without data are not asked for.
+template <class T, class... Parts>
+void forward_call(const char* name, const Inputs<T>& in, const Outputs<T, Accumulator<T>>& out,
+                  Parts&... parts) {
+  using A = Accumulator<T>;
+  Workspace own;
+  with_program<A>(
+      in.n_q(), in.n_k(),
+      [&](const auto& program) {
+        const auto& executor = part_of<role::executor>(default_executor, parts...);
+        check_inputs(name, in, program, count_of<role::position_offset, Parts...> > 0);
+        check_part(executor, CallSizes{.name = name});
+        check_view(name, "O", out.output, in.q.heads(), in.n_q(), in.v.features(), in);
+        check_view(name, "L", out.log_sum_exp, in.q.heads(), in.n_q(), 1, in);
+        run_forward(in, program, executor, workspace_of(own, parts...), out);
+      },
+      parts...);
+}
+
+/// Checks a backward call and runs it.
+template <class T, class... Parts>
+auto backward_call(const char* name, const Inputs<T>& in,
+                   const BackwardViews<T, Accumulator<T>>& views, Parts&... parts) {
+  using A = Accumulator<T>;
+  Workspace own;
+  return with_program<A>(
+      in.n_q(), in.n_k(),
+      [&](const auto& program) {
+        const auto& executor = part_of<role::executor>(default_executor, parts...);
+        check_inputs(name, in, program, count_of<role::position_offset, Parts...> > 0);
+        check_part(executor, CallSizes{.name = name});
+        check_backward(name, in, views);
+        return run_backward(in, program, executor, workspace_of(own, parts...), views);
+      },
+      parts...);
+}
+
+/// The expression itself where its numbers are in memory, else its value.
+template <class E>
+decltype(auto) in_memory(const E& e) {
+  if constexpr (TensorViewLike<E> || has_direct_access<E>)
+    return static_cast<const E&>(e);
+  else
+    return typename E::PlainObject(e);
+}
+
+/// f(inputs) with views of Q, K and V, whatever they are.
+template <class Q, class K, class V, class F, class... Parts>
+decltype(auto) with_inputs(const char* name, const Q& Q_, const K& K_, const V& V_, F&& f,
+                           const Parts&... parts) {
+  using T = typename Q::Scalar;
+  if constexpr (TensorViewLike<Q>) {
+    return f(Inputs<T>{Q_, K_, V_});
+  } else {
+    const Heads heads = part_of<role::heads>(default_heads, parts...);
+    check_heads(name, heads, Q_.cols(), K_.cols(), V_.cols());
+    const auto& q = in_memory(Q_);
+    const auto& k = in_memory(K_);
+    const auto& v = in_memory(V_);
+    return f(Inputs<T>{view_columns<const T>(q.data(), q, heads.query),
+                       view_columns<const T>(k.data(), k, heads.key_value_heads()),
+                       view_columns<const T>(v.data(), v, heads.key_value_heads())});
+  }
+}
+
+/// A plain matrix for a result: Q's storage order, unless Eigen demands another for a vector.
+template <class T, int Rows, int Cols, bool RowMajor>
+using ResultMatrix = Eigen::Matrix<T, Rows, Cols,
+                                   (Cols == 1 && Rows != 1)   ? Eigen::ColMajor
+                                   : (Rows == 1 && Cols != 1) ? Eigen::RowMajor
+                                   : RowMajor                 ? Eigen::RowMajor
+                                                              : Eigen::ColMajor>;
+
+template <class Q, class V, class... Parts>
+using OutputOf =
+    ResultMatrix<typename Q::Scalar, Q::RowsAtCompileTime,
+                 count_of<role::heads, Parts...> == 0 ? V::ColsAtCompileTime : Eigen::Dynamic,
+                 Q::IsRowMajor>;
+
+template <class Q, class... Parts>
+using LogSumExpOf = Eigen::Matrix<Accumulator<typename Q::Scalar>, Eigen::Dynamic,
+                                  count_of<role::heads, Parts...> == 0 ? 1 : Eigen::Dynamic>;
+
+/// {1, heads, n_q, 1} over a matrix with a column a head.
+template <class M>
+auto log_sum_exp_view(M& matrix) {
+  return view_columns<std::remove_pointer_t<decltype(matrix.data())>>(matrix.data(), matrix,
+                                                                      matrix.cols());
+}
+
+/// {1, heads, n_q, n_k} over weights whose heads are stacked by rows.
+template <class M>
+auto stacked_view(M& weights, Index heads) {
+  auto v = view_columns<typename M::Scalar>(weights.data(), weights, 1);
+  v.shape[1] = heads;
+  v.shape[2] = heads > 0 ? weights.rows() / heads : 0;
+  v.strides[1] = v.shape[2] * v.strides[2];
+  return v;
+}
+
+/// The matrices that a call of forward returns, made in the size that it needs, then filled.
+template <class Q, class V, class... Parts>
+struct ForwardResults {
+  using T = typename Q::Scalar;
+  OutputOf<Q, V, Parts...> output;
+  LogSumExpOf<Q, Parts...> log_sum_exp;
+  ResultMatrix<T, Eigen::Dynamic, Eigen::Dynamic, Q::IsRowMajor> weights;
+
+  Outputs<T, Accumulator<T>> resize(const Inputs<T>& in, bool wants_output, bool wants_log_sum_exp,
+                                    bool wants_weights) {
+    Outputs<T, Accumulator<T>> views;
+    const Index heads = in.q.heads();
+    if (wants_output) {
+      output.resize(in.n_q(), heads * in.v.features());
+      views.output = view_columns<T>(output.data(), output, heads);
+    }
+    if (wants_log_sum_exp) {
+      log_sum_exp.resize(in.n_q(), heads);
+      views.log_sum_exp = log_sum_exp_view(log_sum_exp);
+    }
+    if (wants_weights) {
+      weights.resize(heads * in.n_q(), in.n_k());
+      views.weights = stacked_view(weights, heads);
+    }
+    return views;
+  }
+};
+
+/// Where results may be written.
+template <class O>
+consteval bool diagnose_output() {
+  using Plain = std::remove_reference_t<O>;
+  static_assert(is_array<Plain>,
+                "attn::attention_into: the first argument must be the output O, a writable Eigen "
+                "expression (or a TensorView).");
+  if constexpr (TensorViewLike<Plain>) {
+    return true;
+  } else if constexpr (is_array<Plain>) {
+    constexpr bool is_lvalue =
+        (Eigen::internal::traits<std::remove_cv_t<Plain>>::Flags & Eigen::LvalueBit) != 0;
+    static_assert(!std::is_const_v<Plain> && is_lvalue,
+                  "attn::attention_into: the output O is const. Pass an expression that can be "
+                  "written to.");
+    return !std::is_const_v<Plain> && is_lvalue;
+  } else {
+    return false;
+  }
+}
+
+template <class Q, class F, class DO>
+consteval bool diagnose_forward() {
+  constexpr bool is_forward = requires(const F& f) { f.output.data(), f.log_sum_exp.data(); };
+  static_assert(is_forward,
+                "attn::attention_backward: the fourth argument must be the result of "
+                "attention_forward.");
+  static_assert(
+      is_array<DO>,
+      "attn::attention_backward: the fifth argument must be dO, the gradient of the output.");
+  if constexpr (is_array<DO>) {
+    constexpr bool same = std::is_same_v<typename DO::Scalar, typename Q::Scalar>;
+    static_assert(same,
+                  "attn::attention_backward: dO and Q have different scalar types. Cast one of "
+                  "them: dO.cast<float>().");
+    return is_forward && same;
+  } else {
+    return false;
+  }
+}
+
+/// f(view of o). An expression without memory of its own is written through a matrix that has.
+template <class T, class O, class F>
+void with_output(O&& o, Index heads, F&& f) {
+  using Plain = std::remove_cvref_t<O>;
+  if constexpr (TensorViewLike<Plain>) {
+    f(TensorView<T>(o));
+  } else {
+    static_assert(std::is_same_v<typename Plain::Scalar, T>,
+                  "attn::attention_into: O and Q have different scalar types. Both need the same.");
+    if (o.cols() % heads != 0) check_divides("attention_into", "O", o.cols(), heads);
+    if constexpr (has_direct_access<Plain>) {
+      f(view_columns<T>(o.data(), o, heads));
+    } else {
+      typename Plain::PlainObject copy(o.rows(), o.cols());
+      f(view_columns<T>(copy.data(), copy, heads));
+      o = copy;
+    }
+  }
+}
+
+/// attention_backward for matrices: results of Q's, K's and V's own types.
+template <class Q, class K, class V, class T, class F, class DO, class... Parts>
+auto backward_of_matrices(const Inputs<T>& in, const F& forward, const DO& d_output_,
+                          Parts&... parts) {
+  const char* name = "attention_backward";
+  const Index heads = in.q.heads(), key_heads = in.k.heads();
+  const auto& d_output = in_memory(d_output_);
+  if (forward.log_sum_exp.cols() != heads)
+    raise_shape({name, ": the forward result's log_sum_exp has ", forward.log_sum_exp.cols(),
+                 " columns and there are ", heads, " heads; it has one a head"});
+  check_divides(name, "the forward result's output", forward.output.cols(), heads);
+  check_divides(name, "dO", d_output.cols(), heads);
+  typename Q::PlainObject dq(in.n_q(), heads * in.q.features());
+  typename K::PlainObject dk(in.n_k(), key_heads * in.k.features());
+  typename V::PlainObject dv(in.n_k(), key_heads * in.v.features());
+  BackwardViews<T, Accumulator<T>> views;
+  views.output = view_columns<const T>(forward.output.data(), forward.output, heads);
+  views.log_sum_exp = log_sum_exp_view(forward.log_sum_exp);
+  views.d_output = view_columns<const T>(d_output.data(), d_output, heads);
+  views.d_query = view_columns<T>(dq.data(), dq, heads);
+  views.d_key = view_columns<T>(dk.data(), dk, key_heads);
+  views.d_value = view_columns<T>(dv.data(), dv, key_heads);
+  auto gradients = backward_call(name, in, views, parts...);
+  return Backward<decltype(dq), decltype(dk), decltype(dv), decltype(gradients)>{
+      std::move(dq), std::move(dk), std::move(dv), std::move(gradients)};
+}
+
+}  // namespace engine
+ATTN_END_NAMESPACE

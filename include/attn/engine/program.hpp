@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// A program: the parts of one call, sorted by role, with the rules applied in the order of the
+// pipeline: score modifiers, masks, (normaliser,) probability modifiers; and backwards.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <tuple>
+#include <type_traits>
+
+#include <attn/check.hpp>
+#include <attn/concepts.hpp>
+#include <attn/config.hpp>
+#include <attn/engine/packet.hpp>
+#include <attn/mask.hpp>
+#include <attn/result.hpp>
+
+ATTN_BEGIN_NAMESPACE
+namespace engine {
+
+template <class A>
+inline constexpr A minus_infinity = -std::numeric_limits<A>::infinity();
+
+template <class M>
+inline constexpr bool can_mask = requires {
+  requires M::can_mask;
+};
+
+template <class Part, class A>
+inline constexpr bool has_gradient = !std::is_same_v<GradientOf<Part, A>, NoGradient>;
+
+/// Parts by reference. Mods, Masks and Probs are tuples of references to parts.
+template <class A, class Score, class Normalizer, class Mods, class Masks, class Probs>
+struct Program;
+
+template <class A, class Score, class Normalizer, class... Mod, class... Mask, class... Prob>
+struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const Mask&...>,
+               std::tuple<const Prob&...>> {
+  using Accumulator = A;
+  using NormalizerPart = Normalizer;
+  using Gradients = PartGradients<A, Score, Normalizer, Mod..., Prob...>;
+  static constexpr std::size_t mod_count = sizeof...(Mod);
+  static constexpr std::size_t prob_count = sizeof...(Prob);
+  /// Whether weights may be modified before the sum of their row is known.
+  static constexpr bool probs_are_linear = (true && ... && Prob::is_linear);
+  /// Whether a score of -inf may come from a modifier.
+  static constexpr bool mods_can_mask = (false || ... || can_mask<Mod>);
+  /// Whether the score function's only parameter is a scale, which every task can sum for itself.
+  static constexpr bool score_has_scale = requires(GradientOf<Score, A> g) { g.scale; };
+  /// Whether tasks of backward add to the same gradients, so that they run one after the other.
+  static constexpr bool shares_gradients =
+      (has_gradient<Score, A> && !score_has_scale) || has_gradient<Normalizer, A> ||
+      (false || ... || has_gradient<Mod, A>) || (false || ... || has_gradient<Prob, A>);
+
+  const Score& score;
+  const Normalizer& normalizer;
+  std::tuple<const Mod&...> mods;
+  std::tuple<const Mask&...> masks;
+  std::tuple<const Prob&...> probs;
+  PositionOffset offset;
+  const KeyPadding* padding;  ///< of this call, or null
+  Index n_q;
+  Index n_k;
+
+  Gradients zero_gradients() const {
+    return std::apply([&](const auto&... part) { return Gradients(score, normalizer, part...); },
+                      std::tuple_cat(mods, probs));
+  }
+
+  void check(const CallSizes& sizes) const {
+    check_part(score, sizes);
+    check_part(normalizer, sizes);
+    std::apply([&](const auto&... part) { (check_part(part, sizes), ...); },
+               std::tuple_cat(mods, masks, probs));
+  }
+
+  Extent extent(Index batch) const {
+    return {n_q, padding ? std::min(n_k, padding->length(batch)) : n_k};
+  }
+
+  /// A tile of this call's own queries and keys, in the positions that parts see.
+  Tile tile(Index b, Index h, Index query, Index queries, Index key, Index keys) const {
+    const Index i = query + offset.query, j = key + offset.key;
+    return {b, h, i, i + queries - 1, j, j + keys - 1, extent(b)};
+  }
+
+  PackPosition<A> place(const Tile& t, Index query, Index key) const {
+    const Index first = t.first_query + query;
+    return {t.batch,           t.head, Pack<A>::first_and_up(static_cast<A>(first)),
+            t.first_key + key, first,  std::min<Index>(Pack<A>::width, t.last_query - first + 1)};
+  }
+
+  Verdict verdict(const Tile& t) const {
+    Verdict all = Verdict::full;
+    std::apply(
+        [&](const auto&... mask) {
+          static_cast<void>(
+              (true && ... && ((all = std::min(all, mask.verdict(t))) != Verdict::empty)));
+        },
+        masks);
+    return all;
+  }
+
+  bool permits(const Position& at, [[maybe_unused]] Extent e) const {
+    return std::apply([&](const auto&... mask) { return (true && ... && mask.permits(at, e)); },
+                      masks);
+  }
+
+  Pack<A> modify(Pack<A> s, const PackPosition<A>& at, [[maybe_unused]] Extent e) const {
+    std::apply([&](const auto&... mod) { ((s = mod.apply(s, at, e)), ...); }, mods);
+    return s;
+  }
+
+  /// The scores, `hidden` where a mask says no.
+  Pack<A> mask(const Pack<A>& s, const PackPosition<A>& at, Extent e, A hidden) const {
+    return map_positions(
+        s, at, [&](A visible, const Position& p) { return permits(p, e) ? visible : hidden; });
+  }
+
+  Pack<A> modify_probability(Pack<A> p, const PackPosition<A>& at,
+                             [[maybe_unused]] Extent e) const {
+    std::apply([&](const auto&... mod) { ((p = mod.apply(p, at, e)), ...); }, probs);
+    return p;
+  }
+
+  /// Walks the score modifiers forward, asks inner(s) for the gradient of the last score, and walks
+  /// back; returns the gradient of the raw score.
+  template <std::size_t I = 0, class Inner>
+  Pack<A> through_mods(const Pack<A>& s, const PackPosition<A>& at, Extent e, Gradients& g,
+                       Inner&& inner) const {
+    if constexpr (I == mod_count) {
+      return inner(s);
+    } else {
+      const auto& mod = std::get<I>(mods);
+      const Pack<A> d = through_mods<I + 1>(mod.apply(s, at, e), at, e, g, inner);
+      return mod.backward(s, d, at, e, g.template at<2 + I>());
+    }
+  }
+
+  /// The same for the probability modifiers: dP from dP', the gradient of the modified weight.
+  template <std::size_t I = 0>
+  Pack<A> through_probs(const Pack<A>& p, const Pack<A>& d_modified, const PackPosition<A>& at,
+                        Extent e, Gradients& g) const {
+    if constexpr (I == prob_count) {
+      return d_modified;
+    } else {
+      const auto& mod = std::get<I>(probs);
+      const Pack<A> d = through_probs<I + 1>(mod.apply(p, at, e), d_modified, at, e, g);
+      return mod.backward(p, d, at, e, g.template at<2 + mod_count + I>());
+    }
+  }
+};
+
+}  // namespace engine
+ATTN_END_NAMESPACE
