@@ -188,8 +188,9 @@ class AttentionPooling {
         engine::raise_shape({"AttentionPooling: X has ", x.heads(), " heads; it must have 1"});
       Tokens rows(x.batches() * x.tokens(), x.features());
       for (Index b = 0; b < x.batches(); ++b)
-        rows.middleRows(b * x.tokens(), x.tokens()) =
-            engine::Slice<const T>(x, b, 0).rows(0, x.tokens());
+        engine::Slice<const T>(x, b, 0).visit_rows(0, x.tokens(), [&](const auto& tokens) {
+          rows.middleRows(b * x.tokens(), x.tokens()) = tokens;
+        });
       return rows;
     } else {
       return x;

@@ -127,8 +127,8 @@ class BlockBackward {
     PaddedTile<A> d_weights = scratch_.d_weights;
     d_weights.set_zero(walk_.call().tiles.keys);
     const QueryBlock& b = walk_.block();
-    tile.map(queries(), d_v()) =
-        Slice<const T>(views_.d_output, b.batch, b.head).rows(b.first, b.count).template cast<A>();
+    read_tokens(Slice<const T>(views_.d_output, b.batch, b.head), b.first,
+                tile.map(queries(), d_v()));
   }
 
   /// D: for softmax the product of an output row with its gradient; else a walk of its own.
@@ -138,9 +138,10 @@ class BlockBackward {
       const QueryBlock& b = walk_.block();
       const Slice<const T> output(views_.output, b.batch, b.head);
       const auto d_output = scratch_.d_output.const_map(queries(), d_v());
-      for (Index i = 0; i < queries(); ++i)
-        scratch_.mean[i] =
-            output.rows(b.first + i, 1).row(0).template cast<A>().dot(d_output.row(i));
+      Eigen::Map<VectorX<A>> mean(scratch_.mean, queries());
+      output.visit_rows(b.first, b.count, [&](const auto& rows) {
+        mean = rows.template cast<A>().cwiseProduct(d_output).rowwise().sum();
+      });
     } else if constexpr (Normalizer::statistic != RowStatistic::none) {
       sum_means();
     }
@@ -294,23 +295,25 @@ void finish_keys(const C& call, const Scratch& scratch,
   using A = typename C::A;
   const Index n_k = call.in.n_k();
   const Slice<T> d_key(views.d_key, b, c), d_value(views.d_value, b, c);
-  d_value.rows(0, n_k) = scratch.d_values.const_map(n_k, d_value.features).template cast<T>();
+  write_tokens(scratch.d_values.const_map(n_k, d_value.features), d_value, 0);
   const ConstTileMap<A> d = scratch.d_keys.const_map(n_k, call.key_width());
   if constexpr (decltype(call.score)::projects_keys) {
     const Slice<const T> keys(call.in.k, b, c);
     for (Index j = 0; j < n_k; j += call.tiles.keys) {
       const Index count = std::min(call.tiles.keys, n_k - j);
       TileMap<A> raw(scratch.walk.keys, count, keys.features, Eigen::OuterStride<>(count));
-      raw = keys.rows(j, count).template cast<A>();
+      read_tokens(keys, j, raw);
       const TileMap<A> dk = scratch.d_raw.map(count, keys.features);
       call.score.project_key_backward(
           ConstTileMap<A>(raw.data(), count, keys.features, Eigen::OuterStride<>(count)),
           ConstTileMap<A>(d.data() + j, count, d.cols(), Eigen::OuterStride<>(d.outerStride())), dk,
           gradients);
-      d_key.rows(j, count) = dk.template cast<T>();
+      write_tokens(
+          ConstTileMap<A>(dk.data(), count, keys.features, Eigen::OuterStride<>(dk.outerStride())),
+          d_key, j);
     }
   } else {
-    d_key.rows(0, n_k) = d.template cast<T>();
+    write_tokens(d, d_key, 0);
   }
 }
 

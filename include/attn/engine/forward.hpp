@@ -163,8 +163,7 @@ template <class A, class T>
 void write_output(const PaddedTile<A>& tile, const TensorView<T>& to, const QueryBlock& block) {
   if (!to.data) return;
   const Slice<T> slice(to, block.batch, block.head);
-  slice.rows(block.first, block.count) =
-      tile.const_map(block.count, slice.features).template cast<T>();
+  write_tokens(tile.const_map(block.count, slice.features), slice, block.first);
 }
 
 template <class A>
@@ -216,16 +215,17 @@ void forward_two_walks(const Walk& walk, const Scratch& scratch, const Outputs<T
   write_log_sum_exp(scratch.online, out.log_sum_exp, block);
   PaddedTile<A> output = scratch.output;
   output.set_zero(walk.call().in.v.features());
+  const Slice<T> weights(out.weights, block.batch, block.head);
   if (out.weights.data)
-    Slice<T>(out.weights, block.batch, block.head).rows(block.first, block.count).setZero();
+    weights.visit_rows(block.first, block.count, [](auto rows) { rows.setZero(); });
   for_each_weights(walk, scratch.rows, [&](const KeyTile& tile) {
     const PaddedTile<A>& p = walk.scratch().s;
     if (out.output.data) add_output(walk, tile, p, output);
     if (out.weights.data)
-      Slice<T>(out.weights, block.batch, block.head)
-          .rows(block.first, block.count)
-          .middleCols(tile.first, tile.count) =
-          p.const_map(block.count, tile.count).template cast<T>();
+      weights.visit_rows(block.first, block.count, [&](auto rows) {
+        rows.middleCols(tile.first, tile.count) =
+            p.const_map(block.count, tile.count).template cast<T>();
+      });
   });
   write_output(output, out.output, block);
 }

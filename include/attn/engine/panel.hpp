@@ -54,15 +54,40 @@ struct Slice {
         token_stride(view.strides[2]),
         feature_stride(view.strides[3]) {}
 
-  /// `count` tokens from `first` on, as an Eigen expression of any stride.
-  auto rows(Index first, Index count) const {
-    using Plain = std::conditional_t<std::is_const_v<T>, const MatrixX<std::remove_const_t<T>>,
-                                     MatrixX<std::remove_const_t<T>>>;
+  /// f(`count` tokens from `first` on), as an Eigen expression that knows which way is contiguous.
+  template <class F>
+  void visit_rows(Index first, Index count, F&& f) const {
+    using U = std::remove_const_t<T>;
+    using RowMajor = Eigen::Matrix<U, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     using Stride = Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>;
-    return Eigen::Map<Plain, Eigen::Unaligned, Stride>(data + first * token_stride, count, features,
-                                                       Stride(feature_stride, token_stride));
+    T* start = data + first * token_stride;
+    if (token_stride == 1)
+      f(map<MatrixX<U>, Eigen::OuterStride<>>(start, count, Eigen::OuterStride<>(feature_stride)));
+    else if (feature_stride == 1)
+      f(map<RowMajor, Eigen::OuterStride<>>(start, count, Eigen::OuterStride<>(token_stride)));
+    else
+      f(map<MatrixX<U>, Stride>(start, count, Stride(feature_stride, token_stride)));
+  }
+
+ private:
+  template <class Plain, class Stride>
+  auto map(T* start, Index count, Stride stride) const {
+    using Qualified = std::conditional_t<std::is_const_v<T>, const Plain, Plain>;
+    return Eigen::Map<Qualified, Eigen::Unaligned, Stride>(start, count, features, stride);
   }
 };
+
+/// Reads tokens into a tile, in the accumulator type.
+template <class A, class T>
+ATTN_NOINLINE void read_tokens(const Slice<const T>& from, Index first, TileMap<A> to) {
+  from.visit_rows(first, to.rows(), [&](const auto& rows) { to = rows.template cast<A>(); });
+}
+
+/// Writes a tile to tokens, in their storage type.
+template <class A, class T>
+ATTN_NOINLINE void write_tokens(ConstTileMap<A> from, const Slice<T>& to, Index first) {
+  to.visit_rows(first, from.rows(), [&](auto rows) { rows = from.template cast<T>(); });
+}
 
 /// A matrix as a product takes it: rows or columns contiguous.
 template <class A>
@@ -109,7 +134,7 @@ Operand<A> load_operand(const Slice<const T>& from, Index first, Index count, A*
       return {data, count, from.features, from.feature_stride, false};
   }
   TileMap<A> copy(buffer, count, from.features, Eigen::OuterStride<>(count));
-  copy = from.rows(first, count).template cast<A>();
+  read_tokens(from, first, copy);
   return Operand<A>(ConstTileMap<A>(buffer, count, from.features, Eigen::OuterStride<>(count)));
 }
 

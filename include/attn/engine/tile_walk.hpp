@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include <attn/concepts.hpp>
@@ -87,7 +88,7 @@ struct Call {
     for (Index j = 0; j < in.n_k(); j += tiles.keys) {
       const Index count = std::min(tiles.keys, in.n_k() - j);
       TileMap<A> raw(buffer, count, keys.features, Eigen::OuterStride<>(count));
-      raw = keys.rows(j, count).template cast<A>();
+      read_tokens(keys, j, raw);
       A* out = const_cast<A*>(projected(b, c).data()) + j;
       score.project_key(ConstTileMap<A>(buffer, count, keys.features, Eigen::OuterStride<>(count)),
                         TileMap<A>(out, count, key_width(), Eigen::OuterStride<>(in.n_k())));
@@ -161,7 +162,15 @@ class TileWalk {
                            first, count, scratch_.values);
   }
 
+  /// The queries as the user gave them, in the accumulator type: in place where they can be.
   ConstTileMap<A> raw_queries() const {
+    if constexpr (std::is_same_v<A, T>) {
+      if (queries_in_place()) {
+        const TensorView<const T>& q = call_.in.q;
+        return {q.pointer(block_.batch, block_.head, block_.first), block_.count, q.features(),
+                Eigen::OuterStride<>(q.strides[3])};
+      }
+    }
     return scratch_.raw_q.const_map(block_.count, call_.in.q.features());
   }
   ConstTileMap<A> queries() const {
@@ -199,13 +208,18 @@ class TileWalk {
 
  private:
   void load_queries() const {
-    const Slice<const T> queries(call_.in.q, block_.batch, block_.head);
-    scratch_.raw_q.map(block_.count, queries.features) =
-        queries.rows(block_.first, block_.count).template cast<A>();
+    if (!queries_in_place())
+      read_tokens(Slice<const T>(call_.in.q, block_.batch, block_.head), block_.first,
+                  scratch_.raw_q.map(block_.count, call_.in.q.features()));
     PaddedTile<A> q = scratch_.q, s = scratch_.s;
     q.set_zero(call_.query_width());
     call_.score.project_query(raw_queries(), q.map(block_.count, call_.query_width()));
     s.set_zero(call_.tiles.keys);
+  }
+
+  bool queries_in_place() const {
+    return std::is_same_v<A, T> && call_.in.q.strides[2] == 1 &&
+           call_.in.q.strides[3] >= block_.count;
   }
 
   void raw_scores(const Operand<A>& keys) const {
