@@ -16,6 +16,7 @@
 #include <attn/prob_mod.hpp>
 #include <attn/reference.hpp>
 #include <attn/result.hpp>
+#include <attn/rotary.hpp>
 #include <attn/score.hpp>
 #include <attn/score_mod.hpp>
 #include <attn/tensor_view.hpp>

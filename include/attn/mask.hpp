@@ -33,6 +33,9 @@ struct Causal {
   /// The offset is n_k - n_q (n_k: the batch's length under KeyPadding): the last query sees all.
   static constexpr Causal bottom_right() { return {.from_bottom_right = true}; }
 
+  void check(const engine::CallSizes& call) const {
+    engine::check_alignment(call, "Causal", from_bottom_right);
+  }
   bool permits(const Position& at, Extent extent) const {
     return at.key <= at.query + aligned_offset(offset, from_bottom_right, extent);
   }
@@ -57,6 +60,7 @@ struct SlidingWindow {
   }
 
   void check(const engine::CallSizes& call) const {
+    engine::check_alignment(call, "SlidingWindow", from_bottom_right);
     if (left < -1 || right < -1)
       engine::raise_value({call.name, ": SlidingWindow is {", Index(left), ", ", Index(right),
                            "}; a side is a number of keys, or -1 for no limit"});
@@ -245,6 +249,27 @@ struct NotMask {
     return engine::verdict_of(of_a == Verdict::full, of_a == Verdict::empty);
   }
 };
+
+namespace engine {
+
+/// The padding among the masks of a call, which moves its bottom right; null without one. Only what
+/// all masks demand counts: KeyPadding by itself or joined by `&`.
+inline const KeyPadding* find_padding() { return nullptr; }
+template <class P, class... Rest>
+const KeyPadding* find_padding(const P& part, const Rest&... rest);
+template <MaskPart A, MaskPart B, class... Rest>
+const KeyPadding* find_padding(const AndMask<A, B>& part, const Rest&... rest) {
+  return find_padding(part.a, part.b, rest...);
+}
+template <class P, class... Rest>
+const KeyPadding* find_padding(const P& part, const Rest&... rest) {
+  if constexpr (std::is_same_v<P, KeyPadding>)
+    return &part;
+  else
+    return find_padding(rest...);
+}
+
+}  // namespace engine
 
 template <MaskPart A, MaskPart B>
 AndMask<A, B> operator&(A a, B b) {

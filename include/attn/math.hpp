@@ -89,7 +89,7 @@ auto select(const Condition& condition, const Yes& yes, const No& no) {
   if constexpr (std::is_same_v<Condition, bool>) {
     return condition ? X(yes) : X(no);
   } else if constexpr (std::is_arithmetic_v<X>) {
-    using P = decltype(engine::Pack(condition.raw));
+    using P = typename Condition::Numbers;
     return engine::select(condition, P(yes), P(no));
   } else {
     using engine::select;

@@ -25,6 +25,14 @@ struct IsReference<Eigen::Map<P, Options, Stride>> : std::true_type {};
 template <class P, int Options, class Stride>
 struct IsReference<Eigen::Ref<P, Options, Stride>> : std::true_type {};
 
+/// The bottom right of a whole cannot be known from a chunk of it.
+inline void check_alignment(const CallSizes& call, const char* part, bool from_bottom_right) {
+  if (from_bottom_right && call.is_chunk)
+    raise_value({call.name, ": ", part,
+                 "::bottom_right and PositionOffset are given together; a "
+                 "chunk does not know the end of its whole, so give the part its .offset"});
+}
+
 /// A matrix, vector or four-dimensional tensor of a part: owned or referred to.
 template <class T>
 class Parameter {

@@ -195,12 +195,8 @@ Result<S> attend(const Q& q, const K& k, const V& v, const Parts&... parts) {
   Heads heads;
   Extent extent{q.rows(), k.rows()};
   for_each_part<role::heads>([&](const Heads& part) { heads = part; }, parts...);
-  for_each_part<role::mask>(
-      [&](const auto& mask) {
-        if constexpr (requires { mask.length(0); })
-          extent.n_k = std::min(extent.n_k, mask.length(0));
-      },
-      parts...);
+  if (const KeyPadding* padding = engine::find_padding(parts...))
+    extent.n_k = std::min(extent.n_k, padding->length(0));
   const Index n = heads.query, groups = n / heads.key_value_heads();
   const Index d = q.cols() / n, d_k = k.cols() * groups / n, d_v = v.cols() * groups / n;
   Result<S> result{MatrixX<S>(q.rows(), n * d_v), MatrixX<S>(q.rows(), n),

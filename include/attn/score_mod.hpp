@@ -70,10 +70,12 @@ struct Softcap {
   }
   template <class S, class At, class G>
   S backward(const S& s, const S& d_out, const At&, Extent, G& gradient) const {
-    const S t = math::tanh(s / S(double(cap)));
+    // Where nothing flows back the score may be that of a masked key, and so NaN.
+    const S x = math::select(d_out == S(0), S(0), s) / S(double(cap));
+    const S t = math::tanh(x);
     const S slope = S(1) - t * t;
     using engine::sum;
-    gradient.cap += sum(d_out * (t - s / S(double(cap)) * slope));
+    gradient.cap += sum(d_out * (t - x * slope));
     return d_out * slope;
   }
 };
@@ -120,6 +122,7 @@ struct Alibi {
     return {VectorX<A>::Zero(slopes.size())};
   }
   void check(const engine::CallSizes& call) const {
+    engine::check_alignment(call, "Alibi", from_bottom_right);
     if (!slopes.covers(call.heads))
       engine::raise_shape({call.name, ": Alibi has ", slopes.size(), " slopes and there are ",
                            call.heads, " query heads; it needs one slope a head"});

@@ -247,7 +247,7 @@ class BlockBackward {
       walk_.call().score.scores_backward(scratch_.d_weights, queries(), walk_.scratch().q, k,
                                          scratch_.d_query, dk, gradients_.template at<0>());
     } else if (careful) {
-      add_product_of_visible<A>(scratch_.d_query.map(queries(), k.cols), ds, k);
+      add_product_of_visible<A>(scratch_.d_query.map(queries(), k.cols), ds, ds, k);
       add_product_of_transposed_visible<A>(dk, ds, walk_.queries());
     } else {
       add_product<A>(scratch_.d_query.map(queries(), k.cols), ds, k);
@@ -313,6 +313,8 @@ void finish_keys(const C& call, const Scratch& scratch,
           d_key, j);
     }
   } else {
+    TileMap<A> scaled = scratch.d_keys.map(n_k, call.key_width());
+    scaled *= call.score.factor();
     write_tokens(d, d_key, 0);
   }
 }

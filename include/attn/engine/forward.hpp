@@ -48,6 +48,7 @@ struct ForwardScratch {
   OnlineRows<A> online;
   RowNumbers<A> rows;
   PaddedTile<A> output;      ///< queries x d_v
+  PaddedTile<A> visible;     ///< queries x keys, see note_visible
   PaddedTile<A> all_scores;  ///< queries x n_k, where a threshold is to be found
 
   template <class C>
@@ -56,6 +57,7 @@ struct ForwardScratch {
         online(arena, call.tiles.queries),
         rows(arena, call.tiles.queries),
         output(arena, call.tiles.queries, call.in.v.features()),
+        visible(arena, call.tiles.queries, call.tiles.keys),
         all_scores(arena, call.tiles.queries,
                    Normalizer::statistic == RowStatistic::threshold ? call.in.n_k() : 0) {}
 };
@@ -74,15 +76,30 @@ TileSizes call_tiles(Index d, Index d_v, Index n_q, Index n_k) {
           std::min(tiles.keys, std::max<Index>(n_k, 1))};
 }
 
-/// Takes O += P V for a tile of weights.
+/// NaN and inf in V reach every query that sees them, however small its weight, and no other. Where
+/// a tile has both kinds, this notes 1 for the pairs that are visible, while their scores are
+/// there.
+template <class Walk, class A>
+bool note_visible(const Walk& walk, const KeyTile& tile, const PaddedTile<A>& visible) {
+  if (!walk.may_hide(tile) || walk.values(tile.first, tile.count).all_finite()) return false;
+  const PaddedTile<A>& s = walk.scratch().s;
+  for (Index j = 0; j < tile.count; ++j)
+    for (Index i = 0; i < walk.block().count; i += Pack<A>::width)
+      select(Pack<A>::load(s.column(j) + i) == Pack<A>(minus_infinity<A>), Pack<A>(0), Pack<A>(1))
+          .store(visible.column(j) + i);
+  return true;
+}
+
+/// Takes O += P V for a tile of weights; `visible` where its zeros must be told apart.
 template <class Walk, class A>
 void add_output(const Walk& walk, const KeyTile& tile, const PaddedTile<A>& weights,
-                const PaddedTile<A>& output) {
+                const PaddedTile<A>* visible, const PaddedTile<A>& output) {
   const Operand<A> v = walk.values(tile.first, tile.count);
   const Index queries = walk.block().count;
   const auto p = weights.const_map(queries, tile.count);
-  if (walk.may_hide(tile) && !v.all_finite())
-    add_product_of_visible<A>(output.map(queries, v.cols), p, v);
+  if (visible)
+    add_product_of_visible<A>(output.map(queries, v.cols), p,
+                              visible->const_map(queries, tile.count), v);
   else
     add_product<A>(output.map(queries, v.cols), p, v);
 }
@@ -143,19 +160,24 @@ void gather_rows(const Walk& walk, const Scratch& scratch) {
   }
 }
 
-/// f(tile) for every tile, with its weights (after probability modifiers) in place of its scores.
-template <class Walk, class A, class F>
-void for_each_weights(const Walk& walk, const RowNumbers<A>& rows, F&& f) {
+/// f(tile, visible) for every tile, with its weights (after probability modifiers) in place of its
+/// scores; `visible` as add_output takes it.
+template <class Walk, class Scratch, class F>
+void for_each_weights(const Walk& walk, const Scratch& scratch, F&& f) {
+  using A = typename Walk::A;
   const auto& program = walk.call().program;
+  const RowNumbers<A>& rows = scratch.rows;
   walk.for_each_tile([&](const KeyTile& tile) {
     walk.modify_scores(tile);
+    const bool careful = note_visible(walk, tile, scratch.visible);
     walk.transform_scores(tile, [&](const Pack<A>& s, const PackPosition<A>& at) {
       const Index i = at.first_query - tile.positions.first_query;
       const Pack<A> p = program.normalizer.probability(s, Pack<A>::load(rows.shift + i),
                                                        Pack<A>::load(rows.second + i));
-      return program.modify_probability(p, at, tile.positions.extent);
+      return select(s == Pack<A>(minus_infinity<A>), Pack<A>(0),
+                    program.modify_probability(p, at, tile.positions.extent));
     });
-    f(tile);
+    f(tile, careful ? &scratch.visible : nullptr);
   });
 }
 
@@ -185,13 +207,14 @@ void forward_fused(const Walk& walk, const Scratch& scratch, const Outputs<T, A>
   scratch.online.start(queries);
   walk.for_each_tile([&](const KeyTile& tile) {
     walk.modify_scores(tile);
+    const bool careful = note_visible(walk, tile, scratch.visible);
     if (update_rows(walk, tile, scratch.online))
       scale_rows(output, queries, d_v, scratch.online.rescale);
     if constexpr (std::remove_cvref_t<decltype(program)>::prob_count > 0)
       walk.transform_scores(tile, [&](const Pack<A>& p, const PackPosition<A>& at) {
         return program.modify_probability(p, at, tile.positions.extent);
       });
-    add_output(walk, tile, walk.scratch().s, output);
+    add_output(walk, tile, walk.scratch().s, careful ? &scratch.visible : nullptr, output);
   });
   for (Index i = 0; i < padded<A>(queries); ++i) {
     const A sum = scratch.online.sum[i];
@@ -218,9 +241,9 @@ void forward_two_walks(const Walk& walk, const Scratch& scratch, const Outputs<T
   const Slice<T> weights(out.weights, block.batch, block.head);
   if (out.weights.data)
     weights.visit_rows(block.first, block.count, [](auto rows) { rows.setZero(); });
-  for_each_weights(walk, scratch.rows, [&](const KeyTile& tile) {
+  for_each_weights(walk, scratch, [&](const KeyTile& tile, const PaddedTile<A>* visible) {
     const PaddedTile<A>& p = walk.scratch().s;
-    if (out.output.data) add_output(walk, tile, p, output);
+    if (out.output.data) add_output(walk, tile, p, visible, output);
     if (out.weights.data)
       weights.visit_rows(block.first, block.count, [&](auto rows) {
         rows.middleCols(tile.first, tile.count) =

@@ -12,10 +12,11 @@
 ATTN_BEGIN_NAMESPACE
 namespace engine {
 
-/// C = A B^T: scores from queries and keys, dP from dO and V.
+/// C = factor A B^T: scores from queries and keys, dP from dO and V.
 template <class A>
-ATTN_NOINLINE void product_transposed(TileMap<A> c, ConstTileMap<A> a, const Operand<A>& b) {
-  b.visit([&](const auto& m) { c.noalias() = a * m.transpose(); });
+ATTN_NOINLINE void product_transposed(TileMap<A> c, ConstTileMap<A> a, const Operand<A>& b,
+                                      A factor = A(1)) {
+  b.visit([&](const auto& m) { c.noalias() = factor * a * m.transpose(); });
 }
 
 /// C += A B: outputs from weights and values, dQ from dS and keys.
@@ -30,15 +31,16 @@ ATTN_NOINLINE void add_product_of_transposed(TileMap<A> c, ConstTileMap<A> a, Co
   c.noalias() += a.transpose() * b;
 }
 
-/// The last two where B holds NaN or inf that belong to pairs which are not visible: a weight of
-/// exactly zero keeps its row of B out, where 0 * NaN would let it in. Only for tiles in which that
-/// happens, so plain loops will do.
+/// The last two where B holds NaN or inf that belong to pairs which are not visible: a zero in
+/// `visible` (which may be A itself) keeps a row of B out, where 0 * NaN would let it in. Only for
+/// tiles in which that happens, so plain loops will do.
 template <class A>
-ATTN_NOINLINE void add_product_of_visible(TileMap<A> c, ConstTileMap<A> a, const Operand<A>& b) {
+ATTN_NOINLINE void add_product_of_visible(TileMap<A> c, ConstTileMap<A> a, ConstTileMap<A> visible,
+                                          const Operand<A>& b) {
   b.visit([&](const auto& m) {
     for (Index j = 0; j < a.cols(); ++j)
       for (Index i = 0; i < a.rows(); ++i)
-        if (a(i, j) != A(0)) c.row(i) += a(i, j) * m.row(j);
+        if (visible(i, j) != A(0)) c.row(i) += a(i, j) * m.row(j);
   });
 }
 

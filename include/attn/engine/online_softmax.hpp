@@ -40,7 +40,8 @@ struct OnlineRows {
   }
 
   /// Takes the keys of a tile in; turns its scores into exp(s - m'). Returns whether a maximum has
-  /// moved, so that what was summed before must be rescaled. `hides`: some score may be -inf.
+  /// moved under a sum that is not empty, so that what was summed before must be rescaled. `hides`:
+  /// some score may be -inf.
   template <bool hides>
   bool update(const PaddedTile<A>& s, Index queries, Index keys) const {
     constexpr Index width = Pack<A>::width;
@@ -71,8 +72,9 @@ struct OnlineRows {
     for (std::size_t p = 0; p < packs; ++p) {
       const Pack<A> before = Pack<A>::load(at(maximum, p));
       const Pack<A> scale = exp_of_difference<false>(before, m[p]);
-      total[p] = Pack<A>::load(at(sum, p)) * scale;
-      moved = moved || any(before < m[p]);
+      const Pack<A> so_far = Pack<A>::load(at(sum, p));
+      total[p] = so_far * scale;
+      moved = moved || any((before < m[p]) & (Pack<A>(0) < so_far));
       m[p].store(at(maximum, p));
       scale.store(at(rescale, p));
     }

@@ -78,6 +78,7 @@ struct Pack {
 /// The result of comparing packs: all bits of a lane set where the comparison holds.
 template <class A>
 struct PackMask {
+  using Numbers = Pack<A>;
   typename Pack<A>::Raw raw;
 
   friend PackMask operator&(const PackMask& a, const PackMask& b) {

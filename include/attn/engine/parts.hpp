@@ -130,21 +130,6 @@ const auto& part_of(const Default& fallback, const Parts&... parts) {
     return std::get<0>(parts_of<Role>(parts...));
 }
 
-/// The padding of a call, which moves its bottom right, or null.
-inline const KeyPadding* find_padding() { return nullptr; }
-template <class P, class... Rest>
-const KeyPadding* find_padding(const P& part, const Rest&... rest) {
-  if constexpr (std::is_same_v<P, KeyPadding>)
-    return &part;
-  else if constexpr (requires { part.a, part.b; } && MaskPart<P>) {
-    if constexpr (std::is_same_v<P, AndMask<decltype(part.a), decltype(part.b)>>)
-      if (const KeyPadding* inside = find_padding(part.a, part.b)) return inside;
-    return find_padding(rest...);
-  } else {
-    return find_padding(rest...);
-  }
-}
-
 inline constexpr ScaledDotProduct default_score{};
 inline constexpr Softmax default_normalizer{};
 inline constexpr CallingThread default_executor{};

@@ -3,11 +3,12 @@
 //
 // Most reduce to a plain product after a transformation of Q or K, done once:
 //
-//     scaled dot  q' = scale q         bilinear  q' = q W         cosine  q' = scale q/|q|, k' =
+//     scaled dot  factor = scale       bilinear  q' = q W         cosine  q' = scale q/|q|, k' =
 //     k/|k|
 //
-// so S = Q' K'^T for all of them, and backward turns dQ', dK' into dQ, dK and the gradients of the
-// part. `is_product` is false for those that compute a tile of their own (additive, a user's).
+// so S = factor Q' K'^T for all of them, and backward turns dQ', dK' into dQ, dK and the gradients
+// of the part. `is_product` is false for those that compute a tile of their own (additive, a
+// user's).
 #pragma once
 
 #include <type_traits>
@@ -44,12 +45,13 @@ const A* bind_vector(const Parameter<T>& p, Arena& arena) {
 template <class A>
 struct ScaledDotTile {
   static constexpr bool is_product = true;
+  static constexpr bool projects_queries = false;
   static constexpr bool projects_keys = false;
   A scale;
 
   static Index query_width(Index d, Index) { return d; }
   static Index key_width(Index, Index d_k) { return d_k; }
-  void project_query(ConstTileMap<A> q, TileMap<A> out) const { out = q * scale; }
+  A factor() const { return scale; }
 
   template <class G>
   void project_query_backward(ConstTileMap<A> q, ConstTileMap<A> d, TileMap<A> dq, G& g) const {
@@ -64,8 +66,11 @@ struct ScaledDotTile {
 template <class A>
 struct CosineTile {
   static constexpr bool is_product = true;
+  static constexpr bool projects_queries = true;
   static constexpr bool projects_keys = true;
   A scale;
+
+  static A factor() { return A(1); }
 
   static Index query_width(Index d, Index) { return d; }
   static Index key_width(Index, Index d_k) { return d_k; }
@@ -108,8 +113,11 @@ struct CosineTile {
 template <class A>
 struct BilinearTile {
   static constexpr bool is_product = true;
+  static constexpr bool projects_queries = true;
   static constexpr bool projects_keys = false;
   Operand<A> W;
+
+  static A factor() { return A(1); }
 
   static Index query_width(Index, Index d_k) { return d_k; }
   static Index key_width(Index, Index d_k) { return d_k; }
@@ -131,6 +139,7 @@ struct BilinearTile {
 template <class A>
 struct AdditiveTile {
   static constexpr bool is_product = false;
+  static constexpr bool projects_queries = true;
   static constexpr bool projects_keys = true;
   Operand<A> Wq;
   Operand<A> Wk;
@@ -206,6 +215,7 @@ struct AdditiveTile {
 template <class A, class F>
 struct FunctionTile {
   static constexpr bool is_product = false;
+  static constexpr bool projects_queries = true;
   static constexpr bool projects_keys = true;  // so that K is there in the accumulator type
   const F& f;
   Index d;  ///< features of a query

@@ -173,8 +173,12 @@ class TileWalk {
     }
     return scratch_.raw_q.const_map(block_.count, call_.in.q.features());
   }
+  /// The queries as the product takes them.
   ConstTileMap<A> queries() const {
-    return scratch_.q.const_map(block_.count, call_.query_width());
+    if constexpr (ScoreTile::projects_queries)
+      return scratch_.q.const_map(block_.count, call_.query_width());
+    else
+      return raw_queries();
   }
 
   /// Runs f(pack, position) over every pack of the tile's scores and stores what it returns.
@@ -211,9 +215,12 @@ class TileWalk {
     if (!queries_in_place())
       read_tokens(Slice<const T>(call_.in.q, block_.batch, block_.head), block_.first,
                   scratch_.raw_q.map(block_.count, call_.in.q.features()));
-    PaddedTile<A> q = scratch_.q, s = scratch_.s;
-    q.set_zero(call_.query_width());
-    call_.score.project_query(raw_queries(), q.map(block_.count, call_.query_width()));
+    if constexpr (ScoreTile::projects_queries) {
+      PaddedTile<A> q = scratch_.q;
+      q.set_zero(call_.query_width());
+      call_.score.project_query(raw_queries(), q.map(block_.count, call_.query_width()));
+    }
+    PaddedTile<A> s = scratch_.s;
     s.set_zero(call_.tiles.keys);
   }
 
@@ -224,7 +231,8 @@ class TileWalk {
 
   void raw_scores(const Operand<A>& keys) const {
     if constexpr (ScoreTile::is_product)
-      product_transposed<A>(scratch_.s.map(block_.count, keys.rows), queries(), keys);
+      product_transposed<A>(scratch_.s.map(block_.count, keys.rows), queries(), keys,
+                            call_.score.factor());
     else
       call_.score.scores(scratch_.s, block_.count, scratch_.q, keys);
   }
