@@ -50,7 +50,8 @@ template <class Q, class K, class V, class... Parts>
 auto attention(const Q& q, const K& k, const V& v, Parts&&... parts) {
   constexpr bool inputs = engine::diagnose_inputs<Q, K, V>();
   if constexpr (inputs) {
-    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>();
+    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>() &&
+                           engine::diagnose_features<Q, K, Parts...>();
     if constexpr (valid) {
       engine::ForwardResults<Q, V, Parts...> results;
       engine::with_inputs(
@@ -81,7 +82,8 @@ void attention_into(O&& o, const Q& q, const K& k, const V& v, Parts&&... parts)
   constexpr bool writable = engine::diagnose_output<O>();
   constexpr bool inputs = engine::diagnose_inputs<Q, K, V>();
   if constexpr (writable && inputs) {
-    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>();
+    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>() &&
+                           engine::diagnose_features<Q, K, Parts...>();
     if constexpr (valid) {
       const char* name = "attention_into";
       engine::with_inputs(
@@ -101,7 +103,8 @@ template <class Q, class K, class V, class... Parts>
 auto attention_forward(const Q& q, const K& k, const V& v, Parts&&... parts) {
   constexpr bool inputs = engine::diagnose_inputs<Q, K, V>();
   if constexpr (inputs) {
-    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>();
+    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>() &&
+                           engine::diagnose_features<Q, K, Parts...>();
     if constexpr (valid) {
       engine::ForwardResults<Q, V, Parts...> results;
       engine::with_inputs(
@@ -137,7 +140,8 @@ template <class Q, class K, class... Parts>
 auto attention_weights(const Q& q, const K& k, Parts&&... parts) {
   constexpr bool inputs = engine::diagnose_inputs<Q, K, K>();
   if constexpr (inputs) {
-    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>();
+    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>() &&
+                           engine::diagnose_features<Q, K, Parts...>();
     if constexpr (valid) {
       engine::ForwardResults<Q, K, Parts...> results;
       engine::with_inputs(
@@ -157,7 +161,8 @@ template <class Q, class K, class V, class... Parts>
 auto attention_with_weights(const Q& q, const K& k, const V& v, Parts&&... parts) {
   constexpr bool inputs = engine::diagnose_inputs<Q, K, V>();
   if constexpr (inputs) {
-    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>();
+    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>() &&
+                           engine::diagnose_features<Q, K, Parts...>();
     if constexpr (valid) {
       engine::ForwardResults<Q, V, Parts...> results;
       engine::with_inputs(
@@ -187,7 +192,8 @@ auto attention_backward(const Q& q, const K& k, const V& v, const F& forward, co
   constexpr bool inputs =
       engine::diagnose_inputs<Q, K, V>() && engine::diagnose_forward<Q, F, DO>();
   if constexpr (inputs) {
-    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>();
+    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>() &&
+                           engine::diagnose_features<Q, K, Parts...>();
     if constexpr (valid) {
       return engine::with_inputs(
           "attention_backward", q, k, v,

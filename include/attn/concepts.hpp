@@ -9,6 +9,7 @@
 #include <concepts>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include <attn/config.hpp>
 
@@ -91,27 +92,53 @@ template <class T>
 concept Scalar = std::same_as<T, float> || std::same_as<T, double> ||
     std::same_as<T, Eigen::half> || std::same_as<T, Eigen::bfloat16>;
 
-/// An integer member of an aggregate that takes any integer type without a narrowing error.
+namespace engine {
+
+template <class T>
+concept WholeNumber = std::integral<T> && !std::same_as<T, bool>;
+template <class T>
+concept RealNumber = Scalar<T> || WholeNumber<T> || std::floating_point<T>;
+
+}  // namespace engine
+
+/// An integer member of an aggregate that takes any integer type without a narrowing error. Values
+/// beyond +-2^60 are brought to it, so that sums of positions, offsets and windows cannot overflow.
 class Integer {
  public:
   constexpr Integer() = default;
-  template <std::integral T>
-  requires(!std::same_as<T, bool>) constexpr Integer(T value)
-      : value_(static_cast<Index>(value)) {}           // NOLINT
-  constexpr operator Index() const { return value_; }  // NOLINT
+  template <engine::WholeNumber T>
+  constexpr Integer(T value) : value_(limited(value)) {}  // NOLINT(google-explicit-constructor)
+  constexpr operator Index() const { return value_; }     // NOLINT(google-explicit-constructor)
 
  private:
+  template <class T>
+  static constexpr Index limited(T value) {
+    constexpr auto limit = static_cast<Index>(std::int64_t{1} << 60);
+    if (std::cmp_greater(value, limit)) return limit;
+    return std::cmp_less(value, -limit) ? -limit : static_cast<Index>(value);
+  }
   Index value_ = 0;
+};
+
+/// The start of a random sequence, from any integer type.
+class Seed {
+ public:
+  constexpr Seed() = default;
+  template <engine::WholeNumber T>
+  constexpr Seed(T value) : value_(static_cast<std::uint64_t>(value)) {}  // NOLINT
+  constexpr operator std::uint64_t() const { return value_; }             // NOLINT
+
+ private:
+  std::uint64_t value_ = 0;
 };
 
 /// A real member of an aggregate that takes any arithmetic type without a narrowing error.
 class Real {
  public:
   constexpr Real() = default;
-  template <class T>
-  requires(std::is_arithmetic_v<T> && !std::same_as<T, bool>) || Scalar<T> constexpr Real(T value)
-      : value_(static_cast<double>(value)) {}           // NOLINT
-  constexpr operator double() const { return value_; }  // NOLINT
+  template <engine::RealNumber T>
+  constexpr Real(T value) : value_(static_cast<double>(value)) {}  // NOLINT
+  constexpr operator double() const { return value_; }             // NOLINT
 
  private:
   double value_ = 0;

@@ -10,11 +10,20 @@
 
 #include <array>
 #include <cmath>
+#include <concepts>
+#include <type_traits>
 
 #include <attn/config.hpp>
 #include <attn/engine/packet.hpp>
 
 ATTN_BEGIN_NAMESPACE
+
+namespace engine {
+
+template <class C, class X>
+concept OtherNumber = std::is_arithmetic_v<C> && !std::same_as<C, X>;
+
+}  // namespace engine
 
 template <class X, int N = 1>
 struct Dual {
@@ -23,9 +32,8 @@ struct Dual {
 
   Dual() = default;
   Dual(const X& v) : value(v) {}  // NOLINT: a constant is a dual number without derivative
-  template <class C>
-  requires(std::is_arithmetic_v<C> && !std::is_same_v<C, X>) Dual(C constant)
-      : value(static_cast<X>(constant)) {}  // NOLINT
+  template <engine::OtherNumber<X> C>
+  Dual(C constant) : value(static_cast<X>(constant)) {}  // NOLINT
 
   /// The variable number `direction`: its own derivative is 1.
   static Dual variable(const X& v, int direction) {
@@ -103,18 +111,18 @@ Dual<X, N> sqrt(const Dual<X, N>& a) {
   return a.chain(root, X(1) / (root + root));
 }
 
-template <class X, int N>
-requires std::is_floating_point_v<X> Dual<X, N> sin(const Dual<X, N>& a) {
+template <std::floating_point X, int N>
+Dual<X, N> sin(const Dual<X, N>& a) {
   return a.chain(std::sin(a.value), std::cos(a.value));
 }
 
-template <class X, int N>
-requires std::is_floating_point_v<X> Dual<X, N> cos(const Dual<X, N>& a) {
+template <std::floating_point X, int N>
+Dual<X, N> cos(const Dual<X, N>& a) {
   return a.chain(std::cos(a.value), -std::sin(a.value));
 }
 
-template <class X, int N>
-requires std::is_floating_point_v<X> Dual<X, N> pow(const Dual<X, N>& a, double exponent) {
+template <std::floating_point X, int N>
+Dual<X, N> pow(const Dual<X, N>& a, double exponent) {
   const X e = static_cast<X>(exponent);
   return a.chain(std::pow(a.value, e), e * std::pow(a.value, e - X(1)));
 }

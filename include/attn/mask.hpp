@@ -198,6 +198,9 @@ void check_part(const P& part, const CallSizes& call) {
   if constexpr (requires { part.check(call); }) part.check(call);
 }
 
+template <class B, class A>
+concept NotBothMasks = Part<B> && !(MaskPart<A> && MaskPart<B>);
+
 }  // namespace engine
 
 /// Both permit.
@@ -294,15 +297,19 @@ ATTN_UNAVAILABLE("attn: masks are combined with `|`, not with `||`")
 OrMask<A, B> operator||(A a, B b) {
   return {std::move(a), std::move(b)};
 }
-template <Part A, Part B>
-requires(!MaskPart<A> || !MaskPart<B>) ATTN_UNAVAILABLE(
+template <Part A, engine::NotBothMasks<A> B>
+ATTN_UNAVAILABLE(
     "attn: `&` combines masks only. Pass other parts side by side, separated by commas: "
     "attention(Q, K, V, Causal{}, Softcap{5})")
-A operator&(A a, B) { return a; }
-template <Part A, Part B>
-requires(!MaskPart<A> || !MaskPart<B>) ATTN_UNAVAILABLE(
+A operator&(A a, B) {
+  return a;
+}
+template <Part A, engine::NotBothMasks<A> B>
+ATTN_UNAVAILABLE(
     "attn: `|` combines masks only. Pass other parts side by side, separated by commas: "
     "attention(Q, K, V, Causal{}, Softcap{5})")
-A operator|(A a, B) { return a; }
+A operator|(A a, B) {
+  return a;
+}
 
 ATTN_END_NAMESPACE

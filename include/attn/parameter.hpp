@@ -43,8 +43,8 @@ class Parameter {
 
   Parameter() = default;
 
-  template <class E>
-  requires EigenDense<E> Parameter(const E& numbers) {  // NOLINT(google-explicit-constructor)
+  template <EigenDense E>
+  Parameter(const E& numbers) {  // NOLINT(google-explicit-constructor)
     static_assert(std::is_same_v<typename E::Scalar, T>,
                   "attn: the matrices of one part must share one scalar type. Cast them: "
                   "W.cast<float>().");
@@ -107,18 +107,17 @@ class HeadValues {
  public:
   HeadValues() = default;
 
-  template <class E>
-  requires EigenDense<E> HeadValues(const E& values) : values_(parameter_of(values)) {}  // NOLINT
+  template <EigenDense E>
+  HeadValues(const E& values) : values_(parameter_of(values)) {}  // NOLINT
 
-  template <class T>
-  requires std::is_floating_point_v<T> HeadValues(
-      const std::vector<T>& values)  // NOLINT(google-explicit-constructor)
+  template <std::floating_point T>
+  HeadValues(const std::vector<T>& values)  // NOLINT(google-explicit-constructor)
       : values_(Parameter<double>(Eigen::Map<const VectorX<T>>(values.data(), Index(values.size()))
                                       .template cast<double>())) {}
 
   /// The same number for every head.
-  template <class T>
-  requires std::is_arithmetic_v<T> HeadValues(T value)  // NOLINT(google-explicit-constructor)
+  template <RealNumber T>
+  HeadValues(T value)  // NOLINT(google-explicit-constructor)
       : values_(Parameter<double>(VectorX<double>::Constant(1, static_cast<double>(value)))),
         shared_(true) {}
 
@@ -152,9 +151,8 @@ class Integers {
  public:
   Integers() = default;
 
-  template <std::integral T>
-  requires(!std::is_same_v<T, bool>) Integers(T value)
-      : values_{static_cast<Index>(value)} {}  // NOLINT
+  template <WholeNumber T>
+  Integers(T value) : values_{static_cast<Index>(value)} {}  // NOLINT
 
   template <std::integral T>
   Integers(std::initializer_list<T> values) {  // NOLINT(google-explicit-constructor)

@@ -77,12 +77,12 @@ class AttentionPooling {
   AttentionPoolingParameters<T> parameters;
 
   /// Xavier-uniform W and v, b = 0 (Glorot & Bengio 2010, eq. 16).
-  explicit AttentionPooling(AttentionPoolingOptions options, std::uint64_t seed = 0) {
+  explicit AttentionPooling(AttentionPoolingOptions options, Seed seed = 0) {
     const Index d = options.embed_dim, a = options.attention_dim;
     if (d < 1 || a < 1)
       engine::raise_value({"AttentionPooling: embed_dim is ", d, " and attention_dim is ", a,
                            "; both must be 1 or more"});
-    std::mt19937_64 random(seed);
+    std::mt19937_64 random{std::uint64_t(seed)};
     parameters.W = xavier(a, d, random);
     parameters.b = VectorX<T>::Zero(a);
     parameters.v = xavier(a, 1, random);

@@ -26,7 +26,7 @@ struct Dropout {
   /// p' = c_ij p, so it may be applied before the sum of the row is known.
   static constexpr bool is_linear = true;
   Real p = 0.0;
-  std::uint64_t seed = 0;
+  Seed seed = 0;
 
   static constexpr std::uint64_t mix(std::uint64_t x) {
     x += 0x9e3779b97f4a7c15u;

@@ -53,16 +53,14 @@ class RotaryEmbedding {
                            double(options.factor), "; both must be above 0"});
   }
 
-  template <class X>
-  requires engine::EigenDense<X>
+  template <engine::EigenDense X>
   typename X::PlainObject operator()(const X& x, Heads heads = {}, Integer offset = 0) const {
     typename X::PlainObject turned = x;
     turn(view(turned, heads), offset, 1.0);
     return turned;
   }
   /// The gradient by x, given the gradient by the result.
-  template <class X>
-  requires engine::EigenDense<X>
+  template <engine::EigenDense X>
   typename X::PlainObject backward(const X& d_result, Heads heads = {}, Integer offset = 0) const {
     typename X::PlainObject turned = d_result;
     turn(view(turned, heads), offset, -1.0);

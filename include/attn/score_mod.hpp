@@ -195,9 +195,8 @@ struct DenseBias {
     return d_out;
   }
 };
-template <class M>
-requires engine::EigenDense<M> DenseBias(const M&)
-->DenseBias<typename M::Scalar>;
+template <engine::EigenDense M>
+DenseBias(const M&) -> DenseBias<typename M::Scalar>;
 template <class T>
 DenseBias(const TensorView<T>&) -> DenseBias<std::remove_const_t<T>>;
 

@@ -21,8 +21,10 @@
 ATTN_BEGIN_NAMESPACE
 namespace engine {
 
-template <class S>
-requires std::is_floating_point_v<S> S sum(S number) { return number; }
+template <std::floating_point S>
+S sum(S number) {
+  return number;
+}
 
 /// A position as a rule with `auto at` sees it when it is called with one scalar: `query` is a
 /// number in the accumulator type, as a lane of PackPosition is.

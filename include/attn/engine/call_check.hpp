@@ -45,9 +45,6 @@ void check_inputs(const char* name, const Inputs<T>& in, const Program& program,
     raise_shape({name, ": K has ", k.heads(), " heads and V has ", v.heads(),
                  "; each key needs one value, so both need the same number"});
   check_grouping(name, q.heads(), k.heads());
-  if (v.tokens() != k.tokens())
-    raise_shape({name, ": V has ", v.tokens(), " rows and K has ", k.tokens(),
-                 "; each key needs one value, so both need the same number n_k"});
   const Index query_end = q.tokens() + program.offset.query;
   const Index key_end = k.tokens() + program.offset.key;
   if (is_chunk && (program.offset.query < 0 || program.offset.key < 0))
@@ -63,6 +60,9 @@ void check_inputs(const char* name, const Inputs<T>& in, const Program& program,
                  .query_end = query_end,
                  .key_end = key_end,
                  .is_chunk = is_chunk});
+  if (v.tokens() != k.tokens())
+    raise_shape({name, ": V has ", v.tokens(), " rows and K has ", k.tokens(),
+                 "; each key needs one value, so both need the same number n_k"});
 }
 
 /// A view that is read or written must be {batches, heads, tokens, features}.

@@ -167,7 +167,11 @@ consteval bool diagnose_output() {
                 "attn::attention_into: the first argument must be the output O, a writable Eigen "
                 "expression (or a TensorView).");
   if constexpr (TensorViewLike<Plain>) {
-    return true;
+    constexpr bool is_const = std::is_const_v<std::remove_pointer_t<decltype(Plain::data)>>;
+    static_assert(!is_const,
+                  "attn::attention_into: the output O is a view of const numbers. Pass a view that "
+                  "can be written to.");
+    return !is_const;
   } else if constexpr (is_array<Plain>) {
     constexpr bool is_lvalue =
         (Eigen::internal::traits<std::remove_cv_t<Plain>>::Flags & Eigen::LvalueBit) != 0;

@@ -25,6 +25,9 @@ namespace engine {
 template <class A>
 struct PackMask;
 
+template <class N>
+concept Arithmetic = std::is_arithmetic_v<N>;
+
 template <class A>
 struct Pack {
   using Scalar = A;
@@ -36,9 +39,8 @@ struct Pack {
 
   Pack() : raw(Eigen::internal::pset1<Raw>(A(0))) {}
   explicit Pack(const Raw& r) : raw(r) {}
-  template <class N>
-  requires std::is_arithmetic_v<N> Pack(N number)
-      : raw(Eigen::internal::pset1<Raw>(static_cast<A>(number))) {}  // NOLINT
+  template <Arithmetic N>
+  Pack(N number) : raw(Eigen::internal::pset1<Raw>(static_cast<A>(number))) {}  // NOLINT
 
   static Pack load(const A* from) { return Pack(Eigen::internal::ploadu<Raw>(from)); }
   static Pack first_and_up(A first) { return Pack(Eigen::internal::plset<Raw>(first)); }

@@ -82,6 +82,31 @@ consteval bool diagnose_parts() {
   return are_parts;
 }
 
+/// Two sizes of which one is known only at run time may still agree.
+template <int a, int b>
+inline constexpr bool fixed_sizes_agree = a == b || a == Eigen::Dynamic || b == Eigen::Dynamic;
+
+/// The score functions that multiply Q and K feature by feature.
+template <class P>
+inline constexpr bool needs_same_features =
+    std::is_same_v<P, DotProduct> || std::is_same_v<P, ScaledDotProduct> ||
+    std::is_same_v<P, CosineSimilarity>;
+
+/// Feature sizes that are fixed must fit the score function, unless heads share the columns.
+template <class Q, class K, class... Parts>
+consteval bool diagnose_features() {
+  if constexpr (EigenDense<Q> && EigenDense<K> && count_of<role::heads, Parts...> == 0) {
+    constexpr bool product = count_of<role::score_function, Parts...> == 0 ||
+                             (false || ... || needs_same_features<std::remove_cvref_t<Parts>>);
+    static_assert(!product || fixed_sizes_agree<Q::ColsAtCompileTime, K::ColsAtCompileTime>,
+                  "attn: Q and K have different numbers of columns; both need the same feature "
+                  "size d. Is one of them transposed?");
+  }
+  static_assert(EigenDense<Q> || count_of<role::heads, Parts...> == 0,
+                "attn: TensorViews carry their heads in their shape. Leave Heads out.");
+  return true;
+}
+
 /// Q, K and V share one scalar type, which is one of four.
 template <class Q, class K, class V>
 consteval bool diagnose_inputs() {
@@ -100,6 +125,9 @@ consteval bool diagnose_inputs() {
                   "attn: Q and K have different scalar types. Cast one of them: K.cast<float>().");
     static_assert(std::is_same_v<T, typename V::Scalar>,
                   "attn: Q and V have different scalar types. Cast one of them: V.cast<float>().");
+    if constexpr (EigenDense<K> && EigenDense<V>)
+      static_assert(fixed_sizes_agree<K::RowsAtCompileTime, V::RowsAtCompileTime>,
+                    "attn: K and V have different numbers of rows; each key needs one value.");
     return Scalar<T> && std::is_same_v<T, typename K::Scalar> &&
            std::is_same_v<T, typename V::Scalar>;
   } else {
