@@ -32,6 +32,12 @@ void write_file(const std::string& path, const std::string& content) {
   if (!out) throw DataError(path, "the file cannot be written.");
 }
 
+/// Asked before the training, so that its result is not lost to a wrong path; changes no file.
+void check_writable(const std::string& path) {
+  if (!path.empty() && !std::ofstream(path, std::ios::app))
+    throw DataError(path, "the file cannot be written.");
+}
+
 /// As tables and JSON call it; self-attention of some kind goes by the name of the kind.
 std::string model_name(AttentionKind kind) {
   if (kind == AttentionKind::kNone) return "mean pooling";
@@ -79,6 +85,8 @@ class Program {
   }
 
   void train_and_test() {
+    for (const std::string& path : {options_.save, options_.metrics, options_.page})
+      check_writable(path);
     const Datasets datasets(options_.data, options_.model.training.seed);
     if (datasets.is_generated()) std::cout << "No files given: the texts are made up.\n";
     for (std::size_t fold = 0; fold < datasets.count() && !interrupted(); ++fold) {
