@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Recorded results of PyTorch's autograd, forward and every gradient, against attn in double.
+#include "support/case_pytorch.hpp"
+
+int main(int argc, char** argv) { return cases::run_pytorch_cases<double>(argc, argv); }
