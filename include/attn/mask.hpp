@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Masks: which keys a query may see. They compose with `&`, `|` and `!`.
 //
-// `permits` is the rule for one pair; `verdict` tells of a whole tile whether none, some or all of
-// its pairs are permitted, so that empty tiles are never touched and full ones pay nothing.
-// A verdict of `mixed` is always right, if slow.
+// `permits` is the rule for one pair (and, where it pays, for a pack of queries); `verdict` tells
+// of a whole tile whether none, some or all of its pairs are permitted, so that empty tiles are
+// never touched and full ones pay nothing. A verdict of `mixed` is always right, if slow.
 #pragma once
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include <attn/check.hpp>
 #include <attn/concepts.hpp>
 #include <attn/config.hpp>
+#include <attn/engine/packet.hpp>
 #include <attn/parameter.hpp>
 
 ATTN_BEGIN_NAMESPACE
@@ -38,6 +39,10 @@ struct Causal {
   }
   bool permits(const Position& at, Extent extent) const {
     return at.key <= at.query + aligned_offset(offset, from_bottom_right, extent);
+  }
+  template <class A>
+  engine::PackMask<A> permits(const engine::PackPosition<A>& at, Extent extent) const {
+    return at.queries_from(at.key - aligned_offset(offset, from_bottom_right, extent));
   }
   Verdict verdict(const Tile& t) const {
     const Index shift = aligned_offset(offset, from_bottom_right, t.extent);
@@ -69,6 +74,13 @@ struct SlidingWindow {
     const Index middle = at.query + aligned_offset(offset, from_bottom_right, extent);
     return (left < 0 || at.key >= middle - left) && (right < 0 || at.key <= middle + right);
   }
+  template <class A>
+  engine::PackMask<A> permits(const engine::PackPosition<A>& at, Extent extent) const {
+    const Index middle = at.key - aligned_offset(offset, from_bottom_right, extent);
+    const auto all = engine::PackMask<A>::all(true);
+    return (left < 0 ? all : at.queries_up_to(middle + left)) &
+           (right < 0 ? all : at.queries_from(middle - right));
+  }
   Verdict verdict(const Tile& t) const {
     const Index shift = aligned_offset(offset, from_bottom_right, t.extent);
     const Index first = t.first_query + shift, last = t.last_query + shift;
@@ -86,6 +98,10 @@ struct PrefixLm {
   Integer n = 0;
 
   bool permits(const Position& at, Extent) const { return at.key < n || at.key <= at.query; }
+  template <class A>
+  engine::PackMask<A> permits(const engine::PackPosition<A>& at, Extent) const {
+    return at.key < n ? engine::PackMask<A>::all(true) : at.queries_from(at.key);
+  }
   Verdict verdict(const Tile& t) const {
     return engine::verdict_of(t.first_key >= n && t.first_key > t.last_query,
                               t.last_key < n || t.last_key <= t.first_query);
@@ -109,6 +125,10 @@ struct KeyPadding {
   }
   Index length(Index batch) const { return lengths(lengths.size() == 1 ? 0 : batch); }
   bool permits(const Position& at, Extent) const { return at.key < length(at.batch); }
+  template <class A>
+  engine::PackMask<A> permits(const engine::PackPosition<A>& at, Extent) const {
+    return engine::PackMask<A>::all(at.key < length(at.batch));
+  }
   Verdict verdict(const Tile& t) const {
     const Index n = length(t.batch);
     return engine::verdict_of(t.first_key >= n, t.last_key < n);
@@ -198,6 +218,17 @@ void check_part(const P& part, const CallSizes& call) {
   if constexpr (requires { part.check(call); }) part.check(call);
 }
 
+/// What a mask says of a pack of queries: by its own rule for packs, or asked lane by lane.
+template <class M, class A>
+PackMask<A> permits_pack(const M& mask, const PackPosition<A>& at, Extent e) {
+  if constexpr (requires { mask.permits(at, e); })
+    return mask.permits(at, e);
+  else
+    return map_positions(Pack<A>(0), at, [&](A, const Position& p) {
+             return mask.permits(p, e) ? A(1) : A(0);
+           }) == Pack<A>(1);
+}
+
 template <class B, class A>
 concept NotBothMasks = Part<B> && !(MaskPart<A> && MaskPart<B>);
 
@@ -215,6 +246,10 @@ struct AndMask {
     engine::check_part(b, call);
   }
   bool permits(const Position& at, Extent e) const { return a.permits(at, e) && b.permits(at, e); }
+  template <class S>
+  engine::PackMask<S> permits(const engine::PackPosition<S>& at, Extent e) const {
+    return engine::permits_pack(a, at, e) & engine::permits_pack(b, at, e);
+  }
   Verdict verdict(const Tile& t) const {
     const Verdict of_a = a.verdict(t);
     return of_a == Verdict::empty ? of_a : std::min(of_a, b.verdict(t));
@@ -233,6 +268,10 @@ struct OrMask {
     engine::check_part(b, call);
   }
   bool permits(const Position& at, Extent e) const { return a.permits(at, e) || b.permits(at, e); }
+  template <class S>
+  engine::PackMask<S> permits(const engine::PackPosition<S>& at, Extent e) const {
+    return engine::permits_pack(a, at, e) | engine::permits_pack(b, at, e);
+  }
   Verdict verdict(const Tile& t) const {
     const Verdict of_a = a.verdict(t);
     return of_a == Verdict::full ? of_a : std::max(of_a, b.verdict(t));
@@ -247,6 +286,10 @@ struct NotMask {
 
   void check(const engine::CallSizes& call) const { engine::check_part(a, call); }
   bool permits(const Position& at, Extent e) const { return !a.permits(at, e); }
+  template <class S>
+  engine::PackMask<S> permits(const engine::PackPosition<S>& at, Extent e) const {
+    return !engine::permits_pack(a, at, e);
+  }
   Verdict verdict(const Tile& t) const {
     const Verdict of_a = a.verdict(t);
     return engine::verdict_of(of_a == Verdict::full, of_a == Verdict::empty);

@@ -208,11 +208,11 @@ consteval bool diagnose_forward() {
 template <class T, class O, class F>
 void with_output(O&& o, Index heads, F&& f) {
   using Plain = std::remove_cvref_t<O>;
+  static_assert(std::is_same_v<typename Plain::Scalar, T>,
+                "attn::attention_into: O and Q have different scalar types. Both need the same.");
   if constexpr (TensorViewLike<Plain>) {
     f(TensorView<T>(o));
   } else {
-    static_assert(std::is_same_v<typename Plain::Scalar, T>,
-                  "attn::attention_into: O and Q have different scalar types. Both need the same.");
     if (o.cols() % heads != 0) check_divides("attention_into", "O", o.cols(), heads);
     if constexpr (has_direct_access<Plain>) {
       f(view_columns<T>(o.data(), o, heads));

@@ -54,7 +54,7 @@ ATTN_NOINLINE void add_product_of_transposed_visible(TileMap<A> c, ConstTileMap<
 
 /// G += X^T D for the gradient of a weight matrix: rows of D that are zero keep X's rows out.
 template <class A>
-ATTN_NOINLINE void add_weight_gradient(TileMap<A> g, ConstTileMap<A> x, ConstTileMap<A> d) {
+ATTN_NOINLINE void add_weight_gradient(MatrixX<A>& g, ConstTileMap<A> x, ConstTileMap<A> d) {
   if (Operand<A>(x).all_finite()) {
     g.noalias() += x.transpose() * d;
     return;

@@ -6,6 +6,7 @@
 // are applied lane by lane. Next: attn/math.hpp, which offers these to users' own rules.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <limits>
@@ -45,6 +46,20 @@ struct Pack {
   static Pack load(const A* from) { return Pack(Eigen::internal::ploadu<Raw>(from)); }
   static Pack first_and_up(A first) { return Pack(Eigen::internal::plset<Raw>(first)); }
   void store(A* to) const { Eigen::internal::pstoreu(to, raw); }
+
+  /// The first `count` numbers, zeros behind them; nothing past them is read or written.
+  static Pack load_first(const A* from, Index count) {
+    if (count >= width) return load(from);
+    A lanes[width] = {};
+    std::copy_n(from, count, lanes);
+    return load(lanes);
+  }
+  void store_first(A* to, Index count) const {
+    if (count >= width) return store(to);
+    A lanes[width];
+    store(lanes);
+    std::copy_n(lanes, count, to);
+  }
 
   friend Pack operator+(const Pack& a, const Pack& b) {
     return Pack(Eigen::internal::padd(a.raw, b.raw));
@@ -89,6 +104,10 @@ struct PackMask {
   friend PackMask operator|(const PackMask& a, const PackMask& b) {
     return PackMask{Eigen::internal::por(a.raw, b.raw)};
   }
+  friend PackMask operator!(const PackMask& a) {
+    return Pack<A>(Eigen::internal::pselect(a.raw, Pack<A>(1).raw, Pack<A>(0).raw)) == Pack<A>(0);
+  }
+  static PackMask all(bool value) { return Pack<A>(0) == Pack<A>(value ? 0 : 1); }
 };
 
 template <class A>
@@ -191,7 +210,9 @@ Pack<A> exp_by_polynomial(const Pack<A>& x) {
 /// that a zero weight always means "not visible". NaN stays NaN.
 template <bool hides, class A>
 Pack<A> exp_of_difference(const Pack<A>& s, const Pack<A>& m) {
-  const A lowest = std::log(std::numeric_limits<A>::min());  // -87.3 in float, -708.4 in double
+  // -86.8 in float, -707.9 in double: safely above the denormal numbers, which processors are slow
+  // at
+  const A lowest = std::log(std::numeric_limits<A>::min()) + A(0.5);
   const Pack<A> x = s - m;
   Pack<A> e;
   if constexpr (std::is_same_v<A, float> && Pack<A>::width > 1) {
@@ -230,6 +251,14 @@ struct PackPosition {
   Index lanes;
 
   Position lane(Index l) const { return {batch, head, first_query + l, key}; }
+
+  /// The lanes whose query stands at `position` or behind it; exact for any position.
+  PackMask<A> queries_from(Index position) const {
+    const Index lane = std::clamp<Index>(position - first_query, 0, Pack<A>::width);
+    return Pack<A>(lane) <= Pack<A>::first_and_up(A(0));
+  }
+  /// The lanes whose query stands at `position` or before it.
+  PackMask<A> queries_up_to(Index position) const { return !queries_from(position + 1); }
 };
 
 /// f(value, position) lane by lane; lanes past the last query keep their value.

@@ -102,20 +102,27 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
     return all;
   }
 
-  bool permits(const Position& at, [[maybe_unused]] Extent e) const {
-    return std::apply([&](const auto&... mask) { return (true && ... && mask.permits(at, e)); },
-                      masks);
-  }
-
   Pack<A> modify(Pack<A> s, const PackPosition<A>& at, [[maybe_unused]] Extent e) const {
     std::apply([&](const auto&... mod) { ((s = mod.apply(s, at, e)), ...); }, mods);
     return s;
   }
 
-  /// The scores, `hidden` where a mask says no.
+  /// The scores, `hidden` where a mask says no. Most packs of a mixed tile are wholly visible or
+  /// hidden, which the masks tell at once.
   Pack<A> mask(const Pack<A>& s, const PackPosition<A>& at, Extent e, A hidden) const {
-    return map_positions(
-        s, at, [&](A visible, const Position& p) { return permits(p, e) ? visible : hidden; });
+    const Index last_query = at.first_query + at.lanes - 1;
+    switch (verdict({at.batch, at.head, at.first_query, last_query, at.key, at.key, e})) {
+      case Verdict::full:
+        return s;
+      case Verdict::empty:
+        return Pack<A>(hidden);
+      case Verdict::mixed:
+        break;
+    }
+    PackMask<A> visible = PackMask<A>::all(true);
+    std::apply([&](const auto&... mask) { ((visible = visible & permits_pack(mask, at, e)), ...); },
+               masks);
+    return select(visible, s, Pack<A>(hidden));
   }
 
   Pack<A> modify_probability(Pack<A> p, const PackPosition<A>& at,

@@ -15,6 +15,7 @@
 
 #include <attn/config.hpp>
 #include <attn/dual.hpp>
+#include <attn/engine/additive_tile.hpp>
 #include <attn/engine/kernel.hpp>
 #include <attn/engine/packet.hpp>
 #include <attn/engine/panel.hpp>
@@ -128,86 +129,7 @@ struct BilinearTile {
   template <class G>
   void project_query_backward(ConstTileMap<A> q, ConstTileMap<A> d, TileMap<A> dq, G& g) const {
     product_transposed<A>(dq, d, W);
-    add_weight_gradient<A>(whole(g.W), q, d);
-  }
-  static TileMap<A> whole(MatrixX<A>& m) {
-    return TileMap<A>(m.data(), m.rows(), m.cols(), Eigen::OuterStride<>(m.rows()));
-  }
-};
-
-/// S_ij = sum_c v_c tanh(q'_ic + k'_jc), q' = q Wq + b, k' = k Wk: n_q n_k a tanh, nothing stored.
-template <class A>
-struct AdditiveTile {
-  static constexpr bool is_product = false;
-  static constexpr bool projects_queries = true;
-  static constexpr bool projects_keys = true;
-  Operand<A> Wq;
-  Operand<A> Wk;
-  Index a;
-  const A* v;
-  const A* b;  ///< null without bias
-
-  Index query_width(Index, Index) const { return a; }
-  Index key_width(Index, Index) const { return a; }
-  void project_query(ConstTileMap<A> q, TileMap<A> out) const {
-    for (Index c = 0; c < a; ++c) out.col(c).setConstant(b ? b[c] : A(0));
-    add_product<A>(out, q, Wq);
-  }
-  void project_key(ConstTileMap<A> k, TileMap<A> out) const {
-    out.setZero();
-    add_product<A>(out, k, Wk);
-  }
-
-  void scores(const PaddedTile<A>& s, Index rows, const PaddedTile<A>& q,
-              const Operand<A>& k) const {
-    for (Index j = 0; j < k.rows; ++j)
-      for (Index i = 0; i < rows; i += Pack<A>::width) {
-        Pack<A> sum(0);
-        for (Index c = 0; c < a; ++c)
-          sum += Pack<A>(v[c]) * tanh(Pack<A>::load(q.column(c) + i) + Pack<A>(key(k, j, c)));
-        sum.store(s.column(j) + i);
-      }
-  }
-
-  /// Adds to dq and dk what dS sends back, and to the gradient of v.
-  template <class G>
-  void scores_backward(const PaddedTile<A>& ds, Index rows, const PaddedTile<A>& q,
-                       const Operand<A>& k, const PaddedTile<A>& dq, TileMap<A> dk, G& g) const {
-    for (Index c = 0; c < a; ++c) {
-      Pack<A> dv(0);
-      for (Index j = 0; j < k.rows; ++j) {
-        Pack<A> dk_sum(0);
-        for (Index i = 0; i < rows; i += Pack<A>::width) {
-          const Pack<A> d = Pack<A>::load(ds.column(j) + i);
-          const Pack<A> t = tanh(Pack<A>::load(q.column(c) + i) + Pack<A>(key(k, j, c)));
-          const PackMask<A> hidden = d == Pack<A>(0);  // t may be NaN there
-          const Pack<A> through =
-              select(hidden, Pack<A>(0), d * (Pack<A>(1) - t * t)) * Pack<A>(v[c]);
-          dv += select(hidden, Pack<A>(0), d * t);
-          dk_sum += through;
-          (Pack<A>::load(dq.column(c) + i) + through).store(dq.column(c) + i);
-        }
-        dk(j, c) += sum(dk_sum);
-      }
-      g.v(c) += sum(dv);
-    }
-  }
-
-  template <class G>
-  void project_query_backward(ConstTileMap<A> q, ConstTileMap<A> d, TileMap<A> dq, G& g) const {
-    product_transposed<A>(dq, d, Wq);
-    add_weight_gradient<A>(BilinearTile<A>::whole(g.Wq), q, d);
-    if (b) g.b += d.colwise().sum().transpose();
-  }
-  template <class G>
-  void project_key_backward(ConstTileMap<A> k, ConstTileMap<A> d, TileMap<A> dk, G& g) const {
-    product_transposed<A>(dk, d, Wk);
-    add_weight_gradient<A>(BilinearTile<A>::whole(g.Wk), k, d);
-  }
-
- private:
-  static A key(const Operand<A>& k, Index j, Index c) {
-    return k.row_major ? k.data[j * k.stride + c] : k.data[c * k.stride + j];
+    add_weight_gradient<A>(g.W, q, d);
   }
 };
 
@@ -215,6 +137,7 @@ struct AdditiveTile {
 template <class A, class F>
 struct FunctionTile {
   static constexpr bool is_product = false;
+  static constexpr bool can_hide = true;  // f may return -inf
   static constexpr bool projects_queries = true;
   static constexpr bool projects_keys = true;  // so that K is there in the accumulator type
   const F& f;

@@ -207,7 +207,8 @@ class TileWalk {
 
   /// Whether some pair of the tile may be hidden.
   bool may_hide(const KeyTile& tile) const {
-    return tile.verdict == Verdict::mixed || Program::mods_can_mask;
+    constexpr bool score_can_hide = requires { requires ScoreTile::can_hide; };
+    return tile.verdict == Verdict::mixed || Program::mods_can_mask || score_can_hide;
   }
 
  private:
