@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// Masks are combined with one ampersand.
+// expect: masks are combined with `&`, not with `&&`
+#include <Eigen/Core>
+
+#include <attn/attn.hpp>
+
+Eigen::MatrixXf attend(const Eigen::MatrixXf& X) {
+  return attn::attention(X, X, X, attn::Causal{} && attn::SlidingWindow{4, 0});
+}
