@@ -54,7 +54,10 @@ body {
 h1 { margin: 0 0 .25rem; font-size: 1.6rem; line-height: 1.25; }
 p { margin: .25rem 0; }
 .faint { color: var(--faint); }
-.legend { display: flex; flex-wrap: wrap; align-items: center; gap: .6rem; margin: 1.2rem 0; font-size: .9rem; }
+.legend {
+  display: flex; flex-wrap: wrap; align-items: center; gap: .6rem;
+  margin: 1.2rem 0; font-size: .9rem;
+}
 .ramp {
   width: 9rem; height: .9rem; border: 1px solid var(--edge); border-radius: .3rem;
   background: linear-gradient(to right, rgb(var(--heat) / 0), rgb(var(--heat) / var(--most)));
