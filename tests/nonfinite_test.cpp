@@ -124,6 +124,17 @@ void expect_zeros_in_empty_rows(const Parts&... parts) {
   EXPECT_TRUE((forward.output.bottomRows(4).array() != 0.0).any());
 }
 
+TEST(InfiniteScore, OfMinusInfinityEverywhereIsAnEmptyRow) {
+  Problem<> p(several_tiles);
+  p.Q.col(0).setConstant(1);
+  p.Q(3, 0) = -1;
+  p.K.col(0).setConstant(infinity);  // query 3 scores -inf with every key, the others +inf
+  const auto forward = attn::attention_forward(p.Q.row(3), p.K, p.V);
+  EXPECT_EQ(forward.output, MatrixXd::Zero(1, p.V.cols()));
+  EXPECT_EQ(forward.log_sum_exp(0), -infinity);
+  expect_the_definition(p);
+}
+
 TEST(EmptyRow, IsZeroEverywhere) {
   expect_zeros_in_empty_rows();
   expect_zeros_in_empty_rows(attn::SoftmaxWithSink{0.5});

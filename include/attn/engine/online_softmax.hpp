@@ -68,6 +68,11 @@ struct OnlineRows {
     for (Index j = 0; j < keys; ++j)
       for (std::size_t p = 0; p < packs; ++p)
         m[p] = larger(m[p], Pack<A>::load(at(s.column(j), p)));
+    if constexpr (!hides) {  // every score of a row so far may be -inf by itself
+      for (std::size_t p = 0; p < packs; ++p)
+        if (any(m[p] <= Pack<A>(std::numeric_limits<A>::lowest())))
+          return update_packs<packs, true>(s, i, keys);
+    }
     bool moved = false;
     for (std::size_t p = 0; p < packs; ++p) {
       const Pack<A> before = Pack<A>::load(at(maximum, p));
