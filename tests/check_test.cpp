@@ -149,8 +149,9 @@ TEST(ShapeErrors, OfAChunkAskForItsPositions) {
 }
 
 TEST(ValueErrors, NameTheValueAndItsRange) {
-  expect_refusal<ValueError>("Softcap's cap is 0; it must be above 0", attn::Softcap{0});
-  expect_refusal<ValueError>("Softcap's cap is nan; it must be above 0",
+  expect_refusal<ValueError>("Softcap's cap is 0; it must be above 0, and finite",
+                             attn::Softcap{0});
+  expect_refusal<ValueError>("Softcap's cap is nan; it must be above 0, and finite",
                              attn::Softcap{std::nan("")});
   expect_refusal<ValueError>("Dropout's p is 1; it must be in [0, 1)", attn::Dropout{.p = 1});
   expect_refusal<ValueError>("Dropout's p is -0.1; it must be in [0, 1)", attn::Dropout{.p = -0.1});

@@ -2,6 +2,7 @@
 // Dual numbers and attn::math: derivatives against finite differences, and packs against scalars.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <attn/attn.hpp>
 #include <cmath>
 #include <vector>
@@ -93,7 +94,8 @@ void expect_same_lanes(F f, double tolerance = 0) {
     }
     P(f(P::load(x.data()), P::load(y.data()))).store(result.data());
     for (std::size_t l = 0; l < x.size(); ++l)
-      EXPECT_NEAR(result[l], f(x[l], y[l]), tolerance) << "x " << x[l] << ", y " << y[l];
+      EXPECT_NEAR(result[l], f(x[l], y[l]), tolerance * std::max(1.0, std::abs(f(x[l], y[l]))))
+          << "x " << x[l] << ", y " << y[l];
   }
 }
 

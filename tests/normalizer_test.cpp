@@ -125,4 +125,25 @@ TEST(Normalizer, SumsToOneInFloatOverManyKeys) {
   EXPECT_NEAR(sum(attn::Entmax15{}), 1.0, 1e-5);
 }
 
+/// Thousands of equal or nearly equal scores, of which rounding must not lose the threshold.
+template <class Normalizer>
+void expect_flat_rows_sum_to_one(const Normalizer& normalizer) {
+  for (const Eigen::Index n : {100, 3000, 10007}) {
+    Eigen::MatrixXf Q = Eigen::MatrixXf::Zero(3, 4);
+    Q(1, 0) = 1e-4f;
+    Q(2, 1) = 3e-3f;
+    const Eigen::MatrixXf K = support::random<float>(n, 4, 5);
+    const Eigen::MatrixXf V = Eigen::MatrixXf::Ones(n, 1);
+    const Eigen::MatrixXf O = attn::attention(Q, K, V, normalizer);
+    const float error = (O.array() - 1.f).abs().maxCoeff();
+    EXPECT_TRUE(error <= 2e-4f) << n << " keys: " << error;
+  }
+}
+
+TEST(Sparsemax, OfThousandsOfEqualScoresSumsToOne) {
+  expect_flat_rows_sum_to_one(attn::Sparsemax{});
+}
+
+TEST(Entmax15, OfThousandsOfEqualScoresSumsToOne) { expect_flat_rows_sum_to_one(attn::Entmax15{}); }
+
 }  // namespace

@@ -113,4 +113,36 @@ TEST(Gradients, AreFoundByThePartThatTheyBelongTo) {
   EXPECT_EQ((g.of<attn::Softcap, 1>().cap), (g.parts.of<attn::Softcap, 1>().cap));
 }
 
+TEST(Merge, OfAnEmptySideKeepsNaN) {
+  const Eigen::MatrixXd Q = support::random<double>(3, 4, 1), K = support::random<double>(5, 4, 2),
+                        V = support::random<double>(5, 2, 3);
+  const auto empty = attn::attention_forward(Q, K.topRows(0), V.topRows(0));
+  auto broken = attn::attention_forward(Q, K, V);
+  broken.output.row(1).setConstant(std::numeric_limits<double>::quiet_NaN());
+  broken.log_sum_exp(1) = std::numeric_limits<double>::quiet_NaN();
+  for (const auto& merged : {attn::merge(empty, broken), attn::merge(broken, empty)}) {
+    EXPECT_TRUE(merged.output.row(1).array().isNaN().all());
+    EXPECT_TRUE(std::isnan(merged.log_sum_exp(1)));
+    EXPECT_EQ(merged.output.row(0), broken.output.row(0));
+  }
+}
+
+TEST(Into, WritesMatricesAsTheCallsThatReturnThem) {
+  const Eigen::MatrixXd Q = support::random<double>(6, 8, 1), K = support::random<double>(9, 8, 2),
+                        V = support::random<double>(9, 4, 3), dO = support::random<double>(6, 4, 4);
+  const attn::Heads heads{2};
+  const auto forward = attn::attention_forward(Q, K, V, heads, attn::Causal{});
+  const auto backward = attn::attention_backward(Q, K, V, forward, dO, heads, attn::Causal{});
+  Eigen::MatrixXd O(6, 4), L(6, 2), dQ(6, 8), dK(9, 8), dV(9, 4);
+  attn::attention_forward_into(O, L, Q, K, V, heads, attn::Causal{});
+  const auto parts =
+      attn::attention_backward_into(dQ, dK, dV, Q, K, V, forward, dO, heads, attn::Causal{});
+  EXPECT_EQ(O, forward.output);
+  EXPECT_EQ(L, forward.log_sum_exp);
+  EXPECT_EQ(dQ, backward.query);
+  EXPECT_EQ(dK, backward.key);
+  EXPECT_EQ(dV, backward.value);
+  EXPECT_EQ(parts.of<attn::ScaledDotProduct>().scale, backward.of<attn::ScaledDotProduct>().scale);
+}
+
 }  // namespace

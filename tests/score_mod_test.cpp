@@ -2,10 +2,13 @@
 // The scalar rules of the score modifiers, with numbers worked out by hand.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <attn/attn.hpp>
 #include <cmath>
 #include <limits>
 #include <vector>
+
+#include "support/random.hpp"
 
 namespace {
 
@@ -127,6 +130,23 @@ TEST(ScoreMod, CallsTheUsersFunctionWithItsParameters) {
 TEST(ScoreMod, GivesAGenericPositionTheQueryAsANumber) {
   const auto mod = attn::score_mod([](auto s, auto at) { return s + at.query / 2; });
   EXPECT_DOUBLE_EQ(mod.apply(1.0, Position{0, 0, 3, 4}, Extent{}), 2.5);
+}
+
+TEST(Alibi, IsExactFarFromTheStart) {
+  const Eigen::MatrixXf Q = support::random<float>(5, 4, 1), K = support::random<float>(7, 4, 2),
+                        V = support::random<float>(7, 3, 3);
+  EXPECT_EQ(attn::attention(Q, K, V, attn::Alibi{0.5}, attn::PositionOffset{20000001, 20000000}),
+            attn::attention(Q, K, V, attn::Alibi{0.5}, attn::PositionOffset{1, 0}));
+}
+
+TEST(Alibi, TakesSlopesFromWhateverHoldsThem) {
+  const attn::Alibi list{{0.5f, 0.25f}}, array{std::array<double, 2>{0.5, 0.25}},
+      vector{std::vector<float>{0.5f, 0.25f}}, eigen{Eigen::Vector2f(0.5f, 0.25f)};
+  for (const attn::Alibi& part : {list, array, vector, eigen}) {
+    EXPECT_EQ(part.slopes.size(), 2);
+    EXPECT_EQ(part.slopes(1), 0.25);
+  }
+  EXPECT_THROW(attn::Alibi::standard(0), attn::ValueError);
 }
 
 }  // namespace

@@ -31,15 +31,14 @@ ATTN_BEGIN_NAMESPACE
 ///             K  n_k x d     one key a row (another width for Additive and Bilinear)
 ///             V  n_k x d_v   one value a row
 ///             O  n_q x d_v   returned by value, in Q's storage order
-/// Parts       a score function, score modifiers, masks, a normaliser, probability modifiers,
-/// Heads,
+/// Parts       a score function, score modifiers, masks, a normaliser, probability modifiers, Heads,
 ///             an executor, a Workspace, a PositionOffset; any order, at most one of each exclusive
 ///             role. The pipeline is always: score, modifiers, masks, normaliser, probability
 ///             modifiers, times V
 /// Empty rows  a query that may see no key gets a zero row
 /// Non-finite  NaN or inf at a visible position reaches that query's row only; a masked one nothing
 /// Accuracy    per row at most 2x the error of the textbook computation in the same scalar
-///             + 4 eps max|V|
+///             + 4 eps max|V| (sparsemax and entmax15: 3x on rows of thousands of equal scores)
 /// Cost        2 n_q n_k (d + d_v) flops over visible tiles; O(n_q d_v) memory, S is never stored
 ///             (sparsemax and entmax15: one block of its rows)
 /// Throws      ShapeError, ValueError before any arithmetic; std::bad_alloc
@@ -48,20 +47,16 @@ ATTN_BEGIN_NAMESPACE
 /// Example     examples/first_attention.cpp
 template <class Q, class K, class V, class... Parts>
 auto attention(const Q& q, const K& k, const V& v, Parts&&... parts) {
-  constexpr bool inputs = engine::diagnose_inputs<Q, K, V>();
-  if constexpr (inputs) {
-    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>() &&
-                           engine::diagnose_features<Q, K, Parts...>();
-    if constexpr (valid) {
-      engine::ForwardResults<Q, V, Parts...> results;
-      engine::with_inputs(
-          "attention", q, k, v,
-          [&](const auto& in) {
-            engine::forward_call("attention", in, results.resize(in, true, false, false), parts...);
-          },
-          parts...);
-      return std::move(results.output);
-    }
+  constexpr bool valid = engine::diagnose_call<Q, K, V, Parts...>() && engine::diagnose_matrix<Q>();
+  if constexpr (valid) {
+    engine::ForwardResults<Q, V, Parts...> results;
+    engine::with_inputs(
+        "attention", q, k, v,
+        [&](const auto& in) {
+          engine::forward_call("attention", in, results.resize(in, true, false, false), parts...);
+        },
+        parts...);
+    return std::move(results.output);
   }
 }
 
@@ -76,48 +71,41 @@ typename Q::PlainObject attention(const Q&, const K&) {
 /// Writes O into memory of the caller's: any writable Eigen expression, or TensorViews all through.
 ///
 /// As attention; O is never resized and must not overlap Q, K or V (ValueError). With a Workspace
-/// among the arguments nothing is allocated once it has grown.
+/// among the arguments nothing is allocated once it has grown, for d and d_v up to 512 (beyond it
+/// Eigen's products take buffers of their own) and unless O interleaves with Q, K or V in memory.
 template <class O, class Q, class K, class V, class... Parts>
 void attention_into(O&& o, const Q& q, const K& k, const V& v, Parts&&... parts) {
   constexpr bool writable = engine::diagnose_output<O>();
-  constexpr bool inputs = engine::diagnose_inputs<Q, K, V>();
-  if constexpr (writable && inputs) {
-    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>() &&
-                           engine::diagnose_features<Q, K, Parts...>();
-    if constexpr (valid) {
-      const char* name = "attention_into";
-      engine::with_inputs(
-          name, q, k, v,
-          [&](const auto& in) {
-            engine::with_output<typename Q::Scalar>(o, in.q.heads(), [&](const auto& view) {
-              engine::forward_call(name, in, {view, {}, {}}, parts...);
-            });
-          },
-          parts...);
-    }
+  constexpr bool valid = engine::diagnose_call<Q, K, V, Parts...>();
+  if constexpr (writable && valid) {
+    const char* name = "attention_into";
+    engine::with_inputs(
+        name, q, k, v,
+        [&](const auto& in) {
+          engine::with_output<typename Q::Scalar>(name, o, in.q.heads(), [&](const auto& view) {
+            engine::forward_call(name, in, {view, {}, {}}, parts...);
+          });
+        },
+        parts...);
   }
 }
 
 /// O and its log-sum-exp: what backward, merging and chunked work need.  Shapes: see Forward.
 template <class Q, class K, class V, class... Parts>
 auto attention_forward(const Q& q, const K& k, const V& v, Parts&&... parts) {
-  constexpr bool inputs = engine::diagnose_inputs<Q, K, V>();
-  if constexpr (inputs) {
-    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>() &&
-                           engine::diagnose_features<Q, K, Parts...>();
-    if constexpr (valid) {
-      engine::ForwardResults<Q, V, Parts...> results;
-      engine::with_inputs(
-          "attention_forward", q, k, v,
-          [&](const auto& in) {
-            engine::forward_call("attention_forward", in, results.resize(in, true, true, false),
-                                 parts...);
-          },
-          parts...);
-      return Forward<decltype(results.output), decltype(results.log_sum_exp),
-                     engine::NormalizerOf<Parts...>>{std::move(results.output),
-                                                     std::move(results.log_sum_exp)};
-    }
+  constexpr bool valid = engine::diagnose_call<Q, K, V, Parts...>() && engine::diagnose_matrix<Q>();
+  if constexpr (valid) {
+    engine::ForwardResults<Q, V, Parts...> results;
+    engine::with_inputs(
+        "attention_forward", q, k, v,
+        [&](const auto& in) {
+          engine::forward_call("attention_forward", in, results.resize(in, true, true, false),
+                               parts...);
+        },
+        parts...);
+    return Forward<decltype(results.output), decltype(results.log_sum_exp),
+                   engine::NormalizerOf<Parts...>>{std::move(results.output),
+                                                   std::move(results.log_sum_exp)};
   }
 }
 
@@ -128,53 +116,69 @@ void attention_forward_into(TensorView<T> o, TensorView<Accumulator<T>> log_sum_
                             std::type_identity_t<TensorView<const T>> q,
                             std::type_identity_t<TensorView<const T>> k,
                             std::type_identity_t<TensorView<const T>> v, Parts&&... parts) {
-  constexpr bool valid = engine::diagnose_parts<T, Parts...>();
+  using View = TensorView<const T>;
+  constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
   if constexpr (valid)
     engine::forward_call("attention_forward_into", engine::Inputs<T>{q, k, v},
                          engine::Outputs<T, Accumulator<T>>{o, log_sum_exp, {}}, parts...);
+}
+
+/// The same into matrices: any writable expressions, log_sum_exp n_q x heads.
+template <engine::EigenDense O, engine::EigenDense L, class Q, class K, class V, class... Parts>
+void attention_forward_into(O&& o, L&& log_sum_exp, const Q& q, const K& k, const V& v,
+                            Parts&&... parts) {
+  constexpr bool writable = engine::diagnose_output<O>() && engine::diagnose_output<L>();
+  constexpr bool valid = engine::diagnose_call<Q, K, V, Parts...>();
+  if constexpr (writable && valid) {
+    using T = typename Q::Scalar;
+    const char* name = "attention_forward_into";
+    engine::with_inputs(
+        name, q, k, v,
+        [&](const auto& in) {
+          const Index heads = in.q.heads();
+          engine::with_output<T>(name, o, heads, [&](const auto& O_) {
+            engine::with_output<Accumulator<T>>(name, log_sum_exp, heads, [&](const auto& L_) {
+              engine::forward_call(name, in, {O_, L_, {}}, parts...);
+            });
+          });
+        },
+        parts...);
+  }
 }
 
 /// The weights P = normalise(S), n_q x n_k, after the probability modifiers; with Heads those of
 /// head h are rows h n_q .. (h + 1) n_q - 1. This one does store n_q x n_k numbers.
 template <class Q, class K, class... Parts>
 auto attention_weights(const Q& q, const K& k, Parts&&... parts) {
-  constexpr bool inputs = engine::diagnose_inputs<Q, K, K>();
-  if constexpr (inputs) {
-    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>() &&
-                           engine::diagnose_features<Q, K, Parts...>();
-    if constexpr (valid) {
-      engine::ForwardResults<Q, K, Parts...> results;
-      engine::with_inputs(
-          "attention_weights", q, k, k,
-          [&](const auto& in) {
-            engine::forward_call("attention_weights", in, results.resize(in, false, false, true),
-                                 parts...);
-          },
-          parts...);
-      return std::move(results.weights);
-    }
+  constexpr bool valid = engine::diagnose_call<Q, K, K, Parts...>() && engine::diagnose_matrix<Q>();
+  if constexpr (valid) {
+    engine::ForwardResults<Q, K, Parts...> results;
+    engine::with_inputs(
+        "attention_weights", q, k, k,
+        [&](const auto& in) {
+          engine::forward_call("attention_weights", in, results.resize(in, false, false, true),
+                               parts...);
+        },
+        parts...);
+    return std::move(results.weights);
   }
 }
 
 /// O and the weights that it is made with: O = P V.
 template <class Q, class K, class V, class... Parts>
 auto attention_with_weights(const Q& q, const K& k, const V& v, Parts&&... parts) {
-  constexpr bool inputs = engine::diagnose_inputs<Q, K, V>();
-  if constexpr (inputs) {
-    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>() &&
-                           engine::diagnose_features<Q, K, Parts...>();
-    if constexpr (valid) {
-      engine::ForwardResults<Q, V, Parts...> results;
-      engine::with_inputs(
-          "attention_with_weights", q, k, v,
-          [&](const auto& in) {
-            engine::forward_call("attention_with_weights", in,
-                                 results.resize(in, true, false, true), parts...);
-          },
-          parts...);
-      return Weighted<decltype(results.output), decltype(results.weights)>{
-          std::move(results.output), std::move(results.weights)};
-    }
+  constexpr bool valid = engine::diagnose_call<Q, K, V, Parts...>() && engine::diagnose_matrix<Q>();
+  if constexpr (valid) {
+    engine::ForwardResults<Q, V, Parts...> results;
+    engine::with_inputs(
+        "attention_with_weights", q, k, v,
+        [&](const auto& in) {
+          engine::forward_call("attention_with_weights", in, results.resize(in, true, false, true),
+                               parts...);
+        },
+        parts...);
+    return Weighted<decltype(results.output), decltype(results.weights)>{
+        std::move(results.output), std::move(results.weights)};
   }
 }
 
@@ -189,19 +193,15 @@ auto attention_with_weights(const Q& q, const K& k, const V& v, Parts&&... parts
 template <class Q, class K, class V, class F, class DO, class... Parts>
 auto attention_backward(const Q& q, const K& k, const V& v, const F& forward, const DO& d_output,
                         Parts&&... parts) {
-  constexpr bool inputs =
-      engine::diagnose_inputs<Q, K, V>() && engine::diagnose_forward<Q, F, DO>();
-  if constexpr (inputs) {
-    constexpr bool valid = engine::diagnose_parts<typename Q::Scalar, Parts...>() &&
-                           engine::diagnose_features<Q, K, Parts...>();
-    if constexpr (valid) {
-      return engine::with_inputs(
-          "attention_backward", q, k, v,
-          [&](const auto& in) {
-            return engine::backward_of_matrices<Q, K, V>(in, forward, d_output, parts...);
-          },
-          parts...);
-    }
+  constexpr bool valid = engine::diagnose_call<Q, K, V, Parts...>() &&
+                         engine::diagnose_matrix<Q>() && engine::diagnose_forward<Q, F, DO>();
+  if constexpr (valid) {
+    return engine::with_inputs(
+        "attention_backward", q, k, v,
+        [&](const auto& in) {
+          return engine::backward_of_matrices<Q, K, V>(in, forward, d_output, parts...);
+        },
+        parts...);
   }
 }
 
@@ -215,12 +215,32 @@ auto attention_backward_into(TensorView<T> d_query, std::type_identity_t<TensorV
                              std::type_identity_t<TensorView<const T>> output,
                              std::type_identity_t<TensorView<const Accumulator<T>>> log_sum_exp,
                              std::type_identity_t<TensorView<const T>> d_output, Parts&&... parts) {
-  constexpr bool valid = engine::diagnose_parts<T, Parts...>();
+  using View = TensorView<const T>;
+  constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
   if constexpr (valid)
     return engine::backward_call("attention_backward_into", engine::Inputs<T>{q, k, v},
                                  engine::BackwardViews<T, Accumulator<T>>{
                                      output, log_sum_exp, d_output, d_query, d_key, d_value},
                                  parts...);
+}
+
+/// The same into matrices, given what attention_forward returned.
+template <engine::EigenDense DQ, engine::EigenDense DK, engine::EigenDense DV, class Q, class K,
+          class V, class F, class DO, class... Parts>
+auto attention_backward_into(DQ&& d_query, DK&& d_key, DV&& d_value, const Q& q, const K& k,
+                             const V& v, const F& forward, const DO& d_output, Parts&&... parts) {
+  constexpr bool writable = engine::diagnose_output<DQ>() && engine::diagnose_output<DK>() &&
+                            engine::diagnose_output<DV>();
+  constexpr bool valid =
+      engine::diagnose_call<Q, K, V, Parts...>() && engine::diagnose_forward<Q, F, DO>();
+  if constexpr (writable && valid)
+    return engine::with_inputs(
+        "attention_backward_into", q, k, v,
+        [&](const auto& in) {
+          return engine::backward_into_matrices("attention_backward_into", in, d_query, d_key,
+                                                d_value, forward, d_output, parts...);
+        },
+        parts...);
 }
 
 /// A mechanism with its parts: a reusable, copyable value whose backward uses the parts of its

@@ -10,7 +10,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -118,7 +117,7 @@ struct Threads {
 #if ATTN_EXCEPTIONS
     try {
       threads.emplace_back(work);
-    } catch (const std::system_error&) {
+    } catch (...) {
       return false;
     }
 #else
@@ -142,9 +141,26 @@ struct PoolExecutor {
   void run(Index tasks, F&& task) const {
     auto list = std::make_shared<engine::TaskList>(
         tasks, [&task](Index t, Index worker) { task(t, worker); });
-    for (Index w = 1; w < workers(tasks); ++w) pool->Schedule([list, w] { list->work(w); });
+    for (Index w = 1; w < workers(tasks); ++w)
+      if (!schedule([list, w] { list->work(w); })) break;
     list->work(0);
     list->wait();
+  }
+
+ private:
+  /// False where the pool takes no more: the others do the work.
+  template <class F>
+  bool schedule(F&& work) const {
+#if ATTN_EXCEPTIONS
+    try {
+      pool->Schedule(work);
+    } catch (...) {
+      return false;
+    }
+#else
+    pool->Schedule(work);
+#endif
+    return true;
   }
 };
 

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include <attn/check.hpp>
@@ -27,30 +28,21 @@ ATTN_BEGIN_NAMESPACE
 /// What a normaliser must know of a row before it can turn its scores into weights.
 enum class RowStatistic { none, sum_of_exp, threshold };
 
-namespace engine {
-
-/// What softmax and softmax with a sink share.
-struct ExponentialWeights {
+/// P = exp(s - L), L = log sum_j exp(s_j).  Source: Bridle 1990.
+struct Softmax {
+  using role = role::normalizer;
   static constexpr RowStatistic statistic = RowStatistic::sum_of_exp;
+  template <class A>
+  using Gradient = NoGradient;
 
   template <class S>
   static S probability(const S& s, const S& shift, const S& factor) {
-    return exp_of_difference<true>(s, shift) * factor;
+    return engine::exp_of_difference<true>(s, shift) * factor;
   }
   template <class S>
   static S jacobian(const S& p) {
     return p;
   }
-};
-
-}  // namespace engine
-
-/// P = exp(s - L), L = log sum_j exp(s_j).  Source: Bridle 1990.
-struct Softmax : engine::ExponentialWeights {
-  using role = role::normalizer;
-  template <class A>
-  using Gradient = NoGradient;
-
   /// The sum that weights are divided by, given sum_j exp(s_j - m).
   template <class A>
   A denominator(A sum, A, Index) const {
@@ -69,13 +61,10 @@ struct Softmax : engine::ExponentialWeights {
 ///
 /// Shapes  logits: one a head, or one number for all (0: "off by one")
 /// Source  Miller 2023; Xiao et al. 2024, section 3.2
-struct SoftmaxWithSink : engine::ExponentialWeights {
+struct SoftmaxWithSink {
   using role = role::normalizer;
+  static constexpr RowStatistic statistic = RowStatistic::sum_of_exp;
   engine::HeadValues logits = 0.0;
-
-  SoftmaxWithSink() = default;
-  SoftmaxWithSink(engine::HeadValues head_logits)  // NOLINT(google-explicit-constructor)
-      : logits(std::move(head_logits)) {}
 
   template <class A>
   struct Gradient {
@@ -85,6 +74,14 @@ struct SoftmaxWithSink : engine::ExponentialWeights {
   Gradient<A> zero_gradient() const {
     return {VectorX<A>::Zero(logits.size())};
   }
+  template <class S>
+  static S probability(const S& s, const S& shift, const S& factor) {
+    return Softmax::probability(s, shift, factor);
+  }
+  template <class S>
+  static S jacobian(const S& p) {
+    return p;
+  }
   template <class A>
   A denominator(A sum, A shift, Index head) const {
     return sum + std::exp(static_cast<A>(logits(head)) - shift);
@@ -92,6 +89,7 @@ struct SoftmaxWithSink : engine::ExponentialWeights {
   template <class A>
   A log_denominator(A log_sum_exp, Index head) const {
     const A sink = static_cast<A>(logits(head));
+    if (sink == -std::numeric_limits<A>::infinity()) return log_sum_exp;
     if (log_sum_exp > sink) return log_sum_exp + std::log1p(std::exp(sink - log_sum_exp));
     return sink + std::log1p(std::exp(log_sum_exp - sink));
   }
@@ -144,8 +142,17 @@ struct Sparsemax {
   S jacobian(const S& p) const {
     return engine::select(S(0) < p, S(1), p);
   }
-  /// A step of Newton's method on sum_j P_j = 1, from the size of the support and the sums of the
-  /// excess and of its square. From below it never passes the root: the sum is convex in tau.
+  /// sum_j P_j, from the sums of the excess and of its square.
+  template <class S>
+  static S total(const S& sum, const S&) {
+    return sum;
+  }
+  /// Of n equal scores; no row of n has a larger one.
+  template <class A>
+  static A largest_threshold(Index n) {
+    return A(-1) / static_cast<A>(n > 0 ? n : 1);
+  }
+  /// A step of Newton's method on sum_j P_j = 1; count: the size of the support.
   template <class S>
   static S newton_step(const S& count, const S& sum, const S&) {
     return (sum - S(1)) / count;
@@ -172,6 +179,14 @@ struct Entmax15 {
   template <class S>
   S jacobian(const S& p) const {
     return engine::sqrt(p);
+  }
+  template <class S>
+  static S total(const S&, const S& squares) {
+    return squares;
+  }
+  template <class A>
+  static A largest_threshold(Index n) {
+    return A(-1) / std::sqrt(static_cast<A>(n > 0 ? n : 1));
   }
   template <class S>
   static S newton_step(const S&, const S& sum, const S& squares) {

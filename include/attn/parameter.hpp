@@ -6,8 +6,10 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <initializer_list>
+#include <iterator>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -56,8 +58,9 @@ class Parameter {
     }
   }
 
-  Parameter(const TensorView<const T>& tensor) : view_(tensor), refers_(true) {}  // NOLINT
-  Parameter(const TensorView<T>& tensor) : view_(tensor), refers_(true) {}        // NOLINT
+  Parameter(const TensorView<const T>& tensor)
+      : view_(tensor), refers_(true), broadcasts_(true) {}                            // NOLINT
+  Parameter(const TensorView<T>& tensor) : Parameter(TensorView<const T>(tensor)) {}  // NOLINT
 
   /// Four dimensions: a matrix is {1, 1, rows, columns}.
   TensorView<const T> tensor() const {
@@ -79,7 +82,7 @@ class Parameter {
     const std::array<Index, 4> have = tensor().shape;
     const std::array<Index, 4> need{call.batches, call.heads, call.query_end, call.key_end};
     for (std::size_t axis = 0; axis < 4; ++axis) {
-      const bool broadcasts = have[axis] == 1 && (axis < 2 || refers_);
+      const bool broadcasts = have[axis] == 1 && (axis < 2 || broadcasts_);
       const bool covers = call.is_chunk && axis >= 2 && have[axis] >= need[axis];
       if (have[axis] == need[axis] || broadcasts || covers) continue;
       if (axis < 2)
@@ -100,6 +103,7 @@ class Parameter {
   MatrixX<T> owned_;
   TensorView<const T> view_;
   bool refers_ = false;
+  bool broadcasts_ = false;  ///< a tensor, whose dimensions of size 1 serve all
 };
 
 /// One number a head (ALiBi's slopes, sink logits), of any floating type, owned or referred to.
@@ -110,10 +114,17 @@ class HeadValues {
   template <EigenDense E>
   HeadValues(const E& values) : values_(parameter_of(values)) {}  // NOLINT
 
+  /// From anything that holds numbers one behind the other.
+  template <class Range>
+  requires(!EigenDense<Range> &&
+           requires(const Range& r) {
+             { *std::begin(r) } -> std::convertible_to<double>;
+           }) HeadValues(const Range& values)  // NOLINT(google-explicit-constructor)
+      : values_(Parameter<double>(collected(values))) {}
+
   template <std::floating_point T>
-  HeadValues(const std::vector<T>& values)  // NOLINT(google-explicit-constructor)
-      : values_(Parameter<double>(Eigen::Map<const VectorX<T>>(values.data(), Index(values.size()))
-                                      .template cast<double>())) {}
+  HeadValues(std::initializer_list<T> values)  // NOLINT(google-explicit-constructor)
+      : values_(Parameter<double>(collected(values))) {}
 
   /// The same number for every head.
   template <RealNumber T>
@@ -135,6 +146,13 @@ class HeadValues {
   }
 
  private:
+  template <class Range>
+  static VectorX<double> collected(const Range& values) {
+    VectorX<double> numbers(static_cast<Index>(std::size(values)));
+    Index k = 0;
+    for (const auto& value : values) numbers(k++) = static_cast<double>(value);
+    return numbers;
+  }
   template <class E>
   static auto parameter_of(const E& values) {
     return Parameter<typename E::Scalar>(values);

@@ -102,6 +102,10 @@ class AttentionPooling {
 
   template <class X, class... Parts>
   auto forward(const X& x, Parts&&... parts) const {
+    static_assert(engine::diagnose_parts<T, Additive<T>, Parts...>());
+    static_assert(
+        (true && ... && (!PartOf<Parts, role::heads> && !PartOf<Parts, role::workspace>)),
+        "attn::AttentionPooling: Heads and Workspace have no place here. Leave them out.");
     AttentionPoolingForward<T, std::decay_t<Parts>...> result{copy(x), {}, {}, {}, {parts...}};
     const Index batches = batches_of(x);
     const TensorView<const T> tokens = tokens_of(result.input, batches);

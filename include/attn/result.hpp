@@ -141,6 +141,10 @@ Forward<Output, Lse> merge(const Forward<Output, Lse, Normalizer>& a,
                 "attn::merge: only results of Softmax without probability modifiers can be merged. "
                 "Add a sink once, at the end: finish(forward, SoftmaxWithSink{...}).");
   using A = typename Lse::Scalar;
+  if (a.log_sum_exp.rows() != a.output.rows() || b.log_sum_exp.rows() != b.output.rows())
+    engine::raise_shape({"merge: an output has ", a.output.rows(), " and ", b.output.rows(),
+                         " rows and its log_sum_exp ", a.log_sum_exp.rows(), " and ",
+                         b.log_sum_exp.rows(), "; each query needs one"});
   if (a.output.rows() != b.output.rows() || a.output.cols() != b.output.cols() ||
       a.log_sum_exp.cols() != b.log_sum_exp.cols())
     engine::raise_shape(
@@ -153,8 +157,9 @@ Forward<Output, Lse> merge(const Forward<Output, Lse, Normalizer>& a,
   for (Index h = 0; h < heads; ++h)
     for (Index i = 0; i < a.output.rows(); ++i) {
       const A la = a.log_sum_exp(i, h), lb = b.log_sum_exp(i, h);
+      constexpr A empty = -std::numeric_limits<A>::infinity();
+      if (la == empty && lb == empty) continue;  // neither side saw a key
       const A most = la < lb ? lb : la;
-      if (most == -std::numeric_limits<A>::infinity()) continue;  // neither side saw a key
       const A wa = std::exp(la - most), wb = std::exp(lb - most), sum = wa + wb;
       for (Index c = h * d_v; c < (h + 1) * d_v; ++c) {
         const A oa = static_cast<A>(a.output(i, c)), ob = static_cast<A>(b.output(i, c));

@@ -65,8 +65,9 @@ struct Softcap {
     A cap = A(0);
   };
   void check(const engine::CallSizes& call) const {
-    if (!(cap > 0.0))
-      engine::raise_value({call.name, ": Softcap's cap is ", double(cap), "; it must be above 0"});
+    if (!(cap > 0.0) || !std::isfinite(double(cap)))
+      engine::raise_value(
+          {call.name, ": Softcap's cap is ", double(cap), "; it must be above 0, and finite"});
   }
   template <class S, class At, class G>
   S backward(const S& s, const S& d_out, const At&, Extent, G& gradient) const {
@@ -91,6 +92,9 @@ struct Alibi {
   /// The paper's slopes: 2^(-8 (h + 1) / heads) for a power of two; else those of the power of two
   /// below, followed by every other one of the power above.
   static Alibi standard(Integer heads) {
+    if (heads < 1)
+      engine::raise_value(
+          {"Alibi::standard: there are ", Index(heads), " heads; it needs 1 or more"});
     Index power = 1;
     while (power * 2 <= heads) power *= 2;
     VectorX<double> values = VectorX<double>::Zero(Index(heads));
@@ -104,10 +108,17 @@ struct Alibi {
     return {.slopes = std::move(slopes), .from_bottom_right = true};
   }
 
-  template <class S, class At>
-  S distance(const At& at, Extent extent) const {
-    const Index shift = aligned_offset(offset, from_bottom_right, extent) - at.key;
-    return math::abs(S(at.query) + S(shift));
+  /// |i + offset - j|, subtracted in integers: exact wherever the two stand.
+  template <class S>
+  S distance(const Position& at, Extent extent) const {
+    return S(std::abs(at.query + shift(at.key, extent)));
+  }
+  template <class S, class A>
+  S distance(const engine::PackPosition<A>& at, Extent extent) const {
+    return abs(S::first_and_up(static_cast<A>(at.first_query + shift(at.key, extent))));
+  }
+  Index shift(Index key, Extent extent) const {
+    return aligned_offset(offset, from_bottom_right, extent) - key;
   }
   template <class S, class At>
   S apply(const S& s, const At& at, Extent extent) const {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ScratchBuffer memory: one aligned buffer a worker, sized before the loop and reused by later
-// calls.
+// Scratch memory: one aligned buffer a worker, sized before the loop and reused by later calls.
 #pragma once
 
 #include <cstddef>
@@ -72,9 +71,9 @@ class ScratchBuffer {
 
 }  // namespace engine
 
-/// ScratchBuffer that later calls reuse: pass it as an argument, and once it has grown to the
-/// largest call, `attention_into` on the calling thread allocates nothing. Threads  one call at a
-/// time; a call may use many threads
+/// Scratch that later calls reuse: pass it as an argument, and once it has grown to the largest call,
+/// `attention_into` on the calling thread allocates nothing (for d and d_v up to 512).
+/// Threads  one call at a time; a call may use many threads
 class Workspace {
  public:
   using role = role::workspace;

@@ -2,6 +2,7 @@
 // Behind the front door: arguments become views of plain scalars, are checked, and the engine runs.
 #pragma once
 
+#include <array>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -206,14 +207,19 @@ consteval bool diagnose_forward() {
 
 /// f(view of o). An expression without memory of its own is written through a matrix that has.
 template <class T, class O, class F>
-void with_output(O&& o, Index heads, F&& f) {
+void with_output(const char* name, O&& o, Index heads, F&& f) {
   using Plain = std::remove_cvref_t<O>;
-  static_assert(std::is_same_v<typename Plain::Scalar, T>,
-                "attn::attention_into: O and Q have different scalar types. Both need the same.");
+  static_assert(
+      std::is_same_v<typename Plain::Scalar, T>,
+      "attn::attention_into: O and Q have different scalar types. Both need the same (and "
+      "log_sum_exp the accumulator type).");
   if constexpr (TensorViewLike<Plain>) {
+    if (!o.data && o.shape == std::array<Index, 4>{})
+      raise_shape({name, ": O is a view of nothing; it must have the shape of the result"});
     f(TensorView<T>(o));
   } else {
-    if (o.cols() % heads != 0) check_divides("attention_into", "O", o.cols(), heads);
+    if (heads < 1) check_grouping(name, heads, heads);
+    check_divides(name, "O", o.cols(), heads);
     if constexpr (has_direct_access<Plain>) {
       f(view_columns<T>(o.data(), o, heads));
     } else {
@@ -224,11 +230,10 @@ void with_output(O&& o, Index heads, F&& f) {
   }
 }
 
-/// attention_backward for matrices: results of Q's, K's and V's own types.
-template <class Q, class K, class V, class T, class F, class DO, class... Parts>
-auto backward_of_matrices(const Inputs<T>& in, const F& forward, const DO& d_output_,
-                          Parts&... parts) {
-  const char* name = "attention_backward";
+/// Backward between matrices: gradients go to d_query, d_key, d_value; returns those of the parts.
+template <class T, class DQ, class DK, class DV, class F, class DO, class... Parts>
+auto backward_into_matrices(const char* name, const Inputs<T>& in, DQ& d_query, DK& d_key,
+                            DV& d_value, const F& forward, const DO& d_output_, Parts&... parts) {
   const Index heads = in.q.heads(), key_heads = in.k.heads();
   const auto& d_output = in_memory(d_output_);
   if (forward.log_sum_exp.cols() != heads)
@@ -236,17 +241,35 @@ auto backward_of_matrices(const Inputs<T>& in, const F& forward, const DO& d_out
                  " columns and there are ", heads, " heads; it has one a head"});
   check_divides(name, "the forward result's output", forward.output.cols(), heads);
   check_divides(name, "dO", d_output.cols(), heads);
-  typename Q::PlainObject dq(in.n_q(), heads * in.q.features());
-  typename K::PlainObject dk(in.n_k(), key_heads * in.k.features());
-  typename V::PlainObject dv(in.n_k(), key_heads * in.v.features());
   BackwardViews<T, Accumulator<T>> views;
   views.output = view_columns<const T>(forward.output.data(), forward.output, heads);
   views.log_sum_exp = log_sum_exp_view(forward.log_sum_exp);
   views.d_output = view_columns<const T>(d_output.data(), d_output, heads);
-  views.d_query = view_columns<T>(dq.data(), dq, heads);
-  views.d_key = view_columns<T>(dk.data(), dk, key_heads);
-  views.d_value = view_columns<T>(dv.data(), dv, key_heads);
-  auto gradients = backward_call(name, in, views, parts...);
+  using Gradients = decltype(backward_call(name, in, views, parts...));
+  Gradients gradients;
+  with_output<T>(name, d_query, heads, [&](const auto& dq) {
+    with_output<T>(name, d_key, key_heads, [&](const auto& dk) {
+      with_output<T>(name, d_value, key_heads, [&](const auto& dv) {
+        views.d_query = dq;
+        views.d_key = dk;
+        views.d_value = dv;
+        gradients = backward_call(name, in, views, parts...);
+      });
+    });
+  });
+  return gradients;
+}
+
+/// attention_backward for matrices: results of Q's, K's and V's own types.
+template <class Q, class K, class V, class T, class F, class DO, class... Parts>
+auto backward_of_matrices(const Inputs<T>& in, const F& forward, const DO& d_output,
+                          Parts&... parts) {
+  const Index heads = in.q.heads(), key_heads = in.k.heads();
+  typename Q::PlainObject dq(in.n_q(), heads * in.q.features());
+  typename K::PlainObject dk(in.n_k(), key_heads * in.k.features());
+  typename V::PlainObject dv(in.n_k(), key_heads * in.v.features());
+  auto gradients =
+      backward_into_matrices("attention_backward", in, dq, dk, dv, forward, d_output, parts...);
   return Backward<decltype(dq), decltype(dk), decltype(dv), decltype(gradients)>{
       std::move(dq), std::move(dk), std::move(dv), std::move(gradients)};
 }

@@ -104,7 +104,8 @@ void scale_rows(const PaddedTile<A>& c, Index rows, Index cols, const A* factor)
 
 /// Shift and threshold of one pack of rows whose scores against all keys are in `s`.
 ///
-/// Newton's method from below on sum_j P_j = 1; it converges in a few steps and never overshoots.
+/// Newton's method on sum_j P_j = 1, which is convex in tau: from below it stays below, so a few steps
+/// do. Where rounding carries it past the root (rows of many equal scores), the next step goes back.
 template <class Normalizer, class A>
 void find_threshold(const PaddedTile<A>& s, Index i, Index keys, A* shift, A* threshold) {
   const A lowest = std::numeric_limits<A>::lowest();
@@ -114,8 +115,10 @@ void find_threshold(const PaddedTile<A>& s, Index i, Index keys, A* shift, A* th
     m = max(m, score);
     broken += select(score < Pack<A>(std::numeric_limits<A>::infinity()), Pack<A>(0), Pack<A>(1));
   }
+  const Pack<A> most(Normalizer::template largest_threshold<A>(keys));
+  const Pack<A> enough(std::numeric_limits<A>::epsilon() *
+                       (A(4) + std::sqrt(static_cast<A>(keys))));  // what summing rounds away
   Pack<A> tau(-1);  // the largest score alone already gives a sum of 1 or more
-  const A enough = 4 * std::numeric_limits<A>::epsilon();
   for (int step = 0; step < 64; ++step) {
     Pack<A> count(0), first(0), second(0);
     for (Index j = 0; j < keys; ++j) {
@@ -124,10 +127,9 @@ void find_threshold(const PaddedTile<A>& s, Index i, Index keys, A* shift, A* th
       first += e;
       second += e * e;
     }
-    const Pack<A> move = Normalizer::newton_step(count, first, second);
-    const PackMask<A> forward = Pack<A>(enough) < move;
-    tau = select(forward, tau + move, tau);
-    if (!any(forward)) break;
+    const PackMask<A> moves = enough < abs(Normalizer::total(first, second) - Pack<A>(1));
+    tau = select(moves, min(tau + Normalizer::newton_step(count, first, second), most), tau);
+    if (!any(moves)) break;
   }
   m.store(shift + i);
   const Pack<A> nan(std::numeric_limits<A>::quiet_NaN());

@@ -82,6 +82,15 @@ consteval bool diagnose_parts() {
   return are_parts;
 }
 
+/// The calls that return matrices make them as Q, K and V are.
+template <class Q>
+consteval bool diagnose_matrix() {
+  static_assert(!TensorViewLike<Q>,
+                "attn: TensorViews go to the calls that write into given memory: attention_into, "
+                "attention_forward_into, attention_backward_into.");
+  return !TensorViewLike<Q>;
+}
+
 /// Two sizes of which one is known only at run time may still agree.
 template <int a, int b>
 inline constexpr bool fixed_sizes_agree = a == b || a == Eigen::Dynamic || b == Eigen::Dynamic;
@@ -116,6 +125,11 @@ consteval bool diagnose_inputs() {
       "attention(Q, K, V, parts...); for the weights alone, attention_weights(Q, K, ...).");
   static_assert(is_array<Q> && is_array<K>,
                 "attn: Q and K must be Eigen matrices or expressions (or TensorViews).");
+  static_assert(
+      !(is_array<Q> && is_array<K> && is_array<V>) ||
+          (TensorViewLike<Q> == TensorViewLike<K> && TensorViewLike<Q> == TensorViewLike<V>),
+      "attn: Q, K and V must all be matrices or all be TensorViews. view(matrix, Heads{n}) "
+      "makes a view of a matrix.");
   if constexpr (is_array<Q> && is_array<K> && is_array<V>) {
     using T = typename Q::Scalar;
     static_assert(Scalar<T>,
@@ -130,6 +144,18 @@ consteval bool diagnose_inputs() {
                     "attn: K and V have different numbers of rows; each key needs one value.");
     return Scalar<T> && std::is_same_v<T, typename K::Scalar> &&
            std::is_same_v<T, typename V::Scalar>;
+  } else {
+    return false;
+  }
+}
+
+/// All of it for the inputs and parts of one call.
+template <class Q, class K, class V, class... Parts>
+consteval bool diagnose_call() {
+  constexpr bool inputs = diagnose_inputs<Q, K, V>();
+  if constexpr (inputs) {
+    const bool parts = diagnose_parts<typename Q::Scalar, Parts...>();
+    return diagnose_features<Q, K, Parts...>() && parts;
   } else {
     return false;
   }
