@@ -158,8 +158,7 @@ Dual<X, N> max(const Dual<X, N>& a, const Dual<X, N>& b) {
   return select(a.value < b.value, b, a);
 }
 
-// What Eigen asks of a scalar in a row: see score_function, whose rows hold dual numbers in
-// backward.
+// What Eigen asks of a scalar in a row: score_function's rows hold dual numbers in backward.
 template <class X, int N>
 Dual<X, N> conj(const Dual<X, N>& a) {
   return a;

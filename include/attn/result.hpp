@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the entry points return: outputs with their log-sum-exp, weights, gradients; merge and
-// finish.
+// What the entry points return: outputs with log-sum-exp, weights, gradients; merge and finish.
 #pragma once
 
 #include <cmath>
@@ -92,8 +91,7 @@ class PartGradients {
 ///
 /// output       n_q x d_v
 /// log_sum_exp  n_q x heads: L = log sum_j exp(s_ij) of the visible, modified scores; a sink is
-/// left
-///              out; -inf where a query sees no key
+///              left out; -inf where a query sees no key
 template <class Output, class Lse, class Normalizer = Softmax>
 struct Forward {
   Output output;

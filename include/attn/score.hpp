@@ -5,8 +5,8 @@
 //     scaled   s = q.k / sqrt(d)              cosine    s = q.k / (|q| |k|)
 //     bilinear s = q^T W k                    or a function of the user's own
 //
-// Here stands the scalar rule `operator()(q, k)` of each; engine/score_tile.hpp computes whole
-// tiles.
+// Here stands the scalar rule `operator()(q, k)` of each; whole tiles are computed in
+// engine/score_tile.hpp.
 #pragma once
 
 #include <cmath>
@@ -178,8 +178,7 @@ template <class M, class N, class O, class P>
 Additive(const M&, const N&, const O&, const P&) -> Additive<typename M::Scalar>;
 
 /// s = f(q_row, k_row), any callable on two row expressions that returns a number. Backward calls
-/// it with rows of dual numbers (2 d calls a pair), so it must be generic in the rows to be
-/// trained.
+/// it with rows of dual numbers (2 d calls a pair), so f must be generic in the rows.
 template <class F>
 struct ScoreFunction {
   using role = role::score_function;

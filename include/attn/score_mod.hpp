@@ -302,9 +302,9 @@ struct ScoreMod : engine::UserFunction<F, P...> {
 /// s' = f(s, position). With `auto score` backward differentiates it; numbers given behind f are
 /// passed on as further arguments, and backward gives their gradients too:
 ///
-///     score_mod([](auto s, attn::Position at, auto slope) { return s - slope * (at.query -
-///     at.key); },
-///               0.5f)
+///     score_mod([](auto s, attn::Position at, auto slope) {
+///       return s - slope * float(at.query - at.key);
+///     }, 0.5f)
 ///
 /// Pass std::ref(x) for a number that training changes. A result of -inf masks the position.
 template <class F, class... P>

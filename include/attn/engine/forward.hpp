@@ -77,8 +77,7 @@ TileSizes call_tiles(Index d, Index d_v, Index n_q, Index n_k) {
 }
 
 /// NaN and inf in V reach every query that sees them, however small its weight, and no other. Where
-/// a tile has both kinds, this notes 1 for the pairs that are visible, while their scores are
-/// there.
+/// a tile has both kinds, this notes 1 for the pairs that are visible while their scores last.
 template <class Walk, class A>
 bool note_visible(const Walk& walk, const KeyTile& tile, const PaddedTile<A>& visible) {
   if (!walk.may_hide(tile) || walk.values(tile.first, tile.count).all_finite()) return false;

@@ -210,8 +210,7 @@ Pack<A> exp_by_polynomial(const Pack<A>& x) {
 /// that a zero weight always means "not visible". NaN stays NaN.
 template <bool hides, class A>
 Pack<A> exp_of_difference(const Pack<A>& s, const Pack<A>& m) {
-  // -86.8 in float, -707.9 in double: safely above the denormal numbers, which processors are slow
-  // at
+  // -86.8 in float, -707.9 in double: safely above denormal numbers, which are slow
   const A lowest = std::log(std::numeric_limits<A>::min()) + A(0.5);
   const Pack<A> x = s - m;
   Pack<A> e;

@@ -3,12 +3,13 @@
 //
 // Most reduce to a plain product after a transformation of Q or K, done once:
 //
-//     scaled dot  factor = scale       bilinear  q' = q W         cosine  q' = scale q/|q|, k' =
-//     k/|k|
+//     scaled dot  factor = scale
+//     bilinear    q' = q W
+//     cosine      q' = scale q/|q|, k' = k/|k|
 //
 // so S = factor Q' K'^T for all of them, and backward turns dQ', dK' into dQ, dK and the gradients
-// of the part. `is_product` is false for those that compute a tile of their own (additive, a
-// user's).
+// of the part. `is_product` is false for those that compute a tile of their own: additive scores
+// (additive_tile.hpp) and a user's.
 #pragma once
 
 #include <type_traits>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The walk that forward and backward share: one block of queries against the keys, tile by tile.
 //
-//     load queries -> for each tile of keys: ask the masks -> (empty: next) -> raw scores S ->
-//     f(tile)
+//     load queries -> each tile of keys: ask the masks -> (empty: next) -> raw scores S -> f(tile)
 #pragma once
 
 #include <algorithm>
