@@ -71,8 +71,8 @@ class ScratchBuffer {
 
 }  // namespace engine
 
-/// Scratch that later calls reuse: pass it as an argument, and once it has grown to the largest call,
-/// `attention_into` on the calling thread allocates nothing (for d and d_v up to 512).
+/// Scratch that later calls reuse: pass it as an argument, and once it has grown to the largest
+/// call, `attention_into` on the calling thread allocates nothing (for d and d_v up to 512).
 /// Threads  one call at a time; a call may use many threads
 class Workspace {
  public:

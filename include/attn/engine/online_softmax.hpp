@@ -104,8 +104,8 @@ void scale_rows(const PaddedTile<A>& c, Index rows, Index cols, const A* factor)
 
 /// Shift and threshold of one pack of rows whose scores against all keys are in `s`.
 ///
-/// Newton's method on sum_j P_j = 1, which is convex in tau: from below it stays below, so a few steps
-/// do. Where rounding carries it past the root (rows of many equal scores), the next step goes back.
+/// Newton's method on sum_j P_j = 1, which is convex in tau: from below it stays below, so a few
+/// steps do. Where rounding carries it past the root (many equal scores), the next one goes back.
 template <class Normalizer, class A>
 void find_threshold(const PaddedTile<A>& s, Index i, Index keys, A* shift, A* threshold) {
   const A lowest = std::numeric_limits<A>::lowest();
