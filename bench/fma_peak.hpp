@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <utility>
 
-#include <benchmark/benchmark.h>
 #include <Eigen/Core>
 
 namespace bench {

@@ -5,7 +5,19 @@
 #   build/sanitize  the tests under the address and undefined-behaviour sanitizers, compiled for
 #                   this machine's processor, so that its vector width is tested as well; with
 #                   clang++ where it can do that, so that a second compiler runs every test
+#   build/avx2      the programs that show what vector instructions compute, with AVX2 and FMA,
+#                   where this processor has them; build/test has SSE2 on x86
+#   build/scalar    the same programs with Eigen's scalar fallback, EIGEN_DONT_VECTORIZE
+#   build/neon      the same programs cross-compiled for 64-bit ARM and run under qemu, where both
+#                   are here or can be installed
 #   build/clang     what headers, package and compile-time errors promise, with clang++ where it is
+#
+# Every test with one kind of vector instructions, by hand, is for example
+#
+#   cmake --workflow --preset avx2
+#
+# and likewise dev (what the compiler assumes: SSE2 on x86), native (AVX-512 where the processor has
+# it), scalar and neon; CMAKE_GENERATOR=Ninja in the environment makes it faster.
 #
 # The folders of recorded cases and data sets come from ATTN_CASES_DIR and ATTN_DATA_DIR in the
 # environment.
@@ -60,15 +72,43 @@ if(clang)
     set(sanitizing_compiler -DCMAKE_CXX_COMPILER=${clang})
   endif()
 endif()
-# Without optimisation: with it the sanitizers take three times as long to compile.
+# Without optimisation: with it the sanitizers take three times as long to compile. Without -g1,
+# which takes another sixth: a report names functions; the preset "sanitize" names lines as well.
 attn_build_suite(sanitize ${sanitizing_compiler}
-  -DATTN_SANITIZE=address,undefined -DATTN_TEST_NATIVE=ON -DATTN_TEST_PREFIX=sanitize.
-  -DATTN_TEST_OPTIMIZATION=-O0 -DATTN_BUILD_BENCHMARKS=OFF -DATTN_BUILD_EXAMPLES=OFF
+  -DATTN_SANITIZE=address,undefined -DATTN_TEST_INSTRUCTIONS=native -DATTN_TEST_PREFIX=sanitize.
+  "-DATTN_TEST_OPTIMIZATION=-O0 -g0" -DATTN_BUILD_BENCHMARKS=OFF -DATTN_BUILD_EXAMPLES=OFF
 )
+
+# The programs of vector code once more for <instructions>, which are also the folder's name.
+macro(attn_build_vector_suite instructions)
+  list(APPEND suites ${instructions})
+  attn_build_suite(${instructions} ${ARGN}
+    -DATTN_TEST_SELECTION=vector -DATTN_TEST_PREFIX=${instructions}.
+    -DATTN_BUILD_BENCHMARKS=OFF -DATTN_BUILD_EXAMPLES=OFF
+  )
+endmacro()
+
+file(READ ${attn_build}/probe/avx2.txt has_avx2)
+if(has_avx2)
+  attn_build_vector_suite(avx2 -DATTN_TEST_INSTRUCTIONS=avx2)
+else()
+  attn_say("this processor has no AVX2, so AVX2 is not tested")
+endif()
+# clang++ without optimisation compiles more than twice as fast as g++ at any level.
+set(scalar_compiler "")
+if(clang)
+  set(scalar_compiler -DCMAKE_CXX_COMPILER=${clang} -DATTN_TEST_OPTIMIZATION=-O0)
+endif()
+attn_build_vector_suite(scalar ${scalar_compiler} -DATTN_TEST_INSTRUCTIONS=scalar)
+attn_need_neon(neon_ready)
+if(neon_ready)
+  attn_build_vector_suite(neon --toolchain ${attn_source}/cmake/neon.cmake)
+endif()
+
 if(clang)
   list(APPEND suites clang)
   attn_build_suite(clang
-    -DCMAKE_CXX_COMPILER=${clang} -DATTN_TEST_PREFIX=clang. -DATTN_TEST_PROGRAMS=OFF
+    -DCMAKE_CXX_COMPILER=${clang} -DATTN_TEST_PREFIX=clang. -DATTN_TEST_SELECTION=none
     -DATTN_BUILD_BENCHMARKS=OFF -DATTN_BUILD_EXAMPLES=OFF
   )
 else()

@@ -40,6 +40,20 @@ TEST(AttentionSize, OfTheDefaultKeepsItsAccuracy) {
   expect_accuracy<double>(3, 2);
 }
 
+TEST(AttentionSize, OfAFewNumbersKeepsItsAccuracy) {
+  for (Index n_q = 0; n_q < 60; n_q = n_q * 2 + 1)
+    for (Index n_k = 0; n_k < 60; n_k = n_k * 2 + 1)
+      for (const Index d : {1, 2, 5, 33}) {
+        const Case c{.n_q = n_q, .n_k = n_k, .d = d, .d_v = 3, .seed = 4};
+        SCOPED_TRACE(c);
+        const Problem<float> p(c);
+        const attn::MatrixX<float> O = attn::attention(p.Q, p.K, p.V);
+        EXPECT_TRUE(support::accurate(O, p));
+        const auto f = attn::attention_forward(p.Q, p.K, p.V, attn::SoftmaxWithSink{0.5});
+        EXPECT_TRUE(support::accurate(f.output, p, attn::SoftmaxWithSink{0.5}));
+      }
+}
+
 TEST(AttentionSize, OfWideFeaturesKeepsItsAccuracy) { expect_accuracy<double>(600, 2); }
 
 TEST(AttentionSize, UnderAMaskKeepsItsAccuracy) {

@@ -109,7 +109,7 @@ TEST(ProbModGradient, AgreesWithCentralDifferencesPairByPair) {
   const auto make = [&](const VectorXd& theta) {
     return std::tuple(attn::prob_mod(rule, theta(0)), attn::Causal{.offset = 2});
   };
-  const VectorXd theta = VectorXd::Constant(1, 0.8);
+  const VectorXd theta{{0.8}};
   support::expect_gradients(Problem<>(small), theta, make, prob_parameters);
   support::expect_gradients_along(Problem<>(several_tiles), theta, make, prob_parameters);
 }
@@ -125,7 +125,7 @@ TEST(ProbModGradient, AgreesWithCentralDifferencesInPacksAndForOtherNormalisers)
   const auto make_sink = [&](const VectorXd& theta) {
     return std::tuple(attn::prob_mod(rule, theta(0)), attn::SoftmaxWithSink{theta(1)});
   };
-  const VectorXd theta = VectorXd::Constant(1, 0.8);
+  const VectorXd theta{{0.8}};
   support::expect_gradients(Problem<>(small), theta, make_sigmoid, prob_parameters);
   support::expect_gradients(Problem<>(small), theta, make_entmax, prob_parameters);
   support::expect_gradients(

@@ -72,8 +72,9 @@ typename Q::PlainObject attention(const Q&, const K&) {
 /// Writes O into memory of the caller's: any writable Eigen expression, or TensorViews all through.
 ///
 /// As attention; O is never resized and must not overlap Q, K or V (ValueError). With a Workspace
-/// among the arguments nothing is allocated once it has grown, for d and d_v up to 512 (beyond it
-/// Eigen's products take buffers of their own) and unless O interleaves with Q, K or V in memory.
+/// among the arguments nothing is allocated once it has grown, unless O interleaves with Q, K or V
+/// in memory, or matrices of Additive or Bilinear are larger than 512 x 512 (Eigen's products take
+/// buffers of their own then).
 template <class O, class Q, class K, class V, class... Parts>
 void attention_into(O&& o, const Q& q, const K& k, const V& v, Parts&&... parts) {
   constexpr bool writable = engine::diagnose_output<O>();

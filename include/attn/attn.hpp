@@ -3,6 +3,7 @@
 #pragma once
 
 #include <attn/attention.hpp>
+#include <attn/block_mask.hpp>
 #include <attn/check.hpp>
 #include <attn/concepts.hpp>
 #include <attn/config.hpp>

@@ -45,11 +45,23 @@
 #if defined(__GNUC__)
 // Keeps cold and heavy functions out of the loops that call them.
 #define ATTN_NOINLINE __attribute__((noinline))
+// Puts a function into its caller whatever its size: a micro-kernel lives in registers.
+#define ATTN_INLINE inline __attribute__((always_inline))
 // A call that resolves to such a function is an error on the caller's own line, with this text.
 #define ATTN_UNAVAILABLE(text) __attribute__((unavailable(text)))
 #else
 #define ATTN_NOINLINE
+#define ATTN_INLINE inline
 #define ATTN_UNAVAILABLE(text) [[deprecated(text)]]
+#endif
+
+// Unrolls the loop behind it, whose bound is a constant, so that its arrays live in registers.
+#if defined(__clang__)
+#define ATTN_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define ATTN_UNROLL _Pragma("GCC unroll 32")
+#else
+#define ATTN_UNROLL
 #endif
 
 ATTN_BEGIN_NAMESPACE

@@ -14,7 +14,7 @@
 #include <type_traits>
 
 #include <attn/config.hpp>
-#include <attn/engine/packet.hpp>
+#include <attn/engine/packet_math.hpp>
 
 ATTN_BEGIN_NAMESPACE
 

@@ -3,16 +3,21 @@
 //
 // `permits` is the rule for one pair (and, where it pays, for a pack of queries); `verdict` tells
 // of a whole tile whether none, some or all of its pairs are permitted, so that empty tiles are
-// never touched and full ones pay nothing. A verdict of `mixed` is always right, if slow.
+// never touched and full ones pay nothing. A verdict of `mixed` is always right, if slow. The masks
+// here are exact for rectangles of any size (a composition is where one of its sides decides), in
+// time that does not grow with them; Documents and DenseMask say what theirs costs.
 #pragma once
 
 #include <algorithm>
+#include <cstring>
+#include <span>
 #include <type_traits>
 #include <utility>
 
 #include <attn/check.hpp>
 #include <attn/concepts.hpp>
 #include <attn/config.hpp>
+#include <attn/engine/document_ids.hpp>
 #include <attn/engine/packet.hpp>
 #include <attn/parameter.hpp>
 
@@ -135,11 +140,12 @@ struct KeyPadding {
   }
 };
 
-/// query_ids(i) == key_ids(j): packed sequences see only themselves.
+/// query_ids(i) == key_ids(j): packed sequences see only themselves. The ids need not be sorted; a
+/// verdict takes r log n steps, where r is the least number of changes of id on a side of the tile.
 struct Documents {
   using role = role::mask;
-  engine::Integers query_ids{};
-  engine::Integers key_ids{};
+  engine::DocumentIds query_ids{};
+  engine::DocumentIds key_ids{};
 
   void check(const engine::CallSizes& call) const {
     check_count(call, "query_ids", query_ids.size(), call.query_end, "n_q");
@@ -147,10 +153,14 @@ struct Documents {
   }
   bool permits(const Position& at, Extent) const { return query_ids(at.query) == key_ids(at.key); }
   Verdict verdict(const Tile& t) const {
-    const auto [q_least, q_most] = range(query_ids, t.first_query, t.last_query);
-    const auto [k_least, k_most] = range(key_ids, t.first_key, t.last_key);
-    return engine::verdict_of(q_most < k_least || k_most < q_least,
-                              q_least == q_most && k_least == k_most && q_least == k_least);
+    const std::span<const engine::IdRun> queries = query_ids.runs(t.first_query, t.last_query);
+    const std::span<const engine::IdRun> keys = key_ids.runs(t.first_key, t.last_key);
+    if (queries.size() == 1 && keys.size() == 1)
+      return queries[0].id == keys[0].id ? Verdict::full : Verdict::empty;
+    const bool meet = queries.size() <= keys.size()
+                          ? any_stands(queries, key_ids, t.first_key, t.last_key)
+                          : any_stands(keys, query_ids, t.first_query, t.last_query);
+    return meet ? Verdict::mixed : Verdict::empty;
   }
 
  private:
@@ -160,18 +170,17 @@ struct Documents {
     engine::raise_shape({call.name, ": Documents has ", have, " ", which, " and must have ", need,
                          "; one for each of ", rule});
   }
-  static std::pair<Index, Index> range(const engine::Integers& ids, Index first, Index last) {
-    Index least = ids(first), most = ids(first);
-    for (Index k = first + 1; k <= last; ++k) {
-      least = std::min(least, ids(k));
-      most = std::max(most, ids(k));
-    }
-    return {least, most};
+  /// Whether the id of any run stands in first..last of the other side.
+  static bool any_stands(std::span<const engine::IdRun> runs, const engine::DocumentIds& ids,
+                         Index first, Index last) {
+    return std::any_of(runs.begin(), runs.end(),
+                       [&](const engine::IdRun& run) { return ids.holds(run.id, first, last); });
   }
 };
 
 /// M_ij.  Shapes  M n_q x n_k of bool, or a TensorView {batch, head, query, key} whose dimensions
-/// of size 1 broadcast.
+/// of size 1 broadcast. A verdict reads its rectangle until two numbers differ; BlockMask keeps the
+/// verdicts where M is used often.
 struct DenseMask {
   using role = role::mask;
   engine::Parameter<bool> M;
@@ -183,11 +192,30 @@ struct DenseMask {
     return t(fit(0, at.batch), fit(1, at.head), fit(2, at.query), fit(3, at.key));
   }
   Verdict verdict(const Tile& t) const {
-    const bool first = permits({t.batch, t.head, t.first_query, t.first_key}, t.extent);
-    for (Index j = t.first_key; j <= t.last_key; ++j)
-      for (Index i = t.first_query; i <= t.last_query; ++i)
-        if (permits({t.batch, t.head, i, j}, t.extent) != first) return Verdict::mixed;
-    return first ? Verdict::full : Verdict::empty;
+    const TensorView<const bool> m = M.tensor();
+    const bool* corner = &m(m.shape[0] == 1 ? 0 : t.batch, m.shape[1] == 1 ? 0 : t.head,
+                            m.shape[2] == 1 ? 0 : t.first_query, m.shape[3] == 1 ? 0 : t.first_key);
+    Axis line{m.shape[2] == 1 ? 1 : t.last_query - t.first_query + 1, m.strides[2]};
+    Axis across{m.shape[3] == 1 ? 1 : t.last_key - t.first_key + 1, m.strides[3]};
+    if (line.stride != 1) std::swap(line, across);
+    for (Index k = 0; k < across.count; ++k)
+      if (differs(corner + k * across.stride, line, *corner)) return Verdict::mixed;
+    return *corner ? Verdict::full : Verdict::empty;
+  }
+
+ private:
+  struct Axis {
+    Index count;
+    Index stride;
+  };
+  /// Whether any number of a line is not `value`.
+  static bool differs(const bool* numbers, Axis line, bool value) {
+    static_assert(sizeof(bool) == 1);
+    if (line.stride == 1)
+      return std::memchr(numbers, value ? 0 : 1, static_cast<std::size_t>(line.count)) != nullptr;
+    for (Index k = 0; k < line.count; ++k)
+      if (numbers[k * line.stride] != value) return true;
+    return false;
   }
 };
 
@@ -299,7 +327,8 @@ struct NotMask {
 namespace engine {
 
 /// The padding among the masks of a call, which moves its bottom right; null without one. Only what
-/// all masks demand counts: KeyPadding by itself or joined by `&`.
+/// all masks demand counts: KeyPadding by itself or joined by `&`, and within a mask that demands
+/// what another one does and says so by a member padding().
 inline const KeyPadding* find_padding() { return nullptr; }
 template <class P, class... Rest>
 const KeyPadding* find_padding(const P& part, const Rest&... rest);
@@ -311,6 +340,8 @@ template <class P, class... Rest>
 const KeyPadding* find_padding(const P& part, const Rest&... rest) {
   if constexpr (std::is_same_v<P, KeyPadding>)
     return &part;
+  else if constexpr (requires { part.padding(); })
+    return part.padding() ? part.padding() : find_padding(rest...);
   else
     return find_padding(rest...);
 }

@@ -9,7 +9,7 @@
 
 #include <attn/config.hpp>
 #include <attn/dual.hpp>
-#include <attn/engine/packet.hpp>
+#include <attn/engine/packet_math.hpp>
 
 ATTN_BEGIN_NAMESPACE
 namespace math {

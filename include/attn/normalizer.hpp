@@ -20,7 +20,7 @@
 #include <attn/check.hpp>
 #include <attn/concepts.hpp>
 #include <attn/config.hpp>
-#include <attn/engine/packet.hpp>
+#include <attn/engine/packet_math.hpp>
 #include <attn/parameter.hpp>
 
 ATTN_BEGIN_NAMESPACE

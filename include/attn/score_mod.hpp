@@ -6,8 +6,10 @@
 //
 // `apply` is the rule, for a scalar as for a pack of scores; `backward` turns the gradient of the
 // modified score into that of the raw one and adds up the gradients of the part's own parameters.
+// `bind`, where there is one, has looked up once what all packs of a tile need.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -59,6 +61,21 @@ struct Softcap {
   template <class S, class At>
   S apply(const S& s, const At&, Extent) const {
     return S(double(cap)) * math::tanh(s / S(double(cap)));
+  }
+  template <class A>
+  struct Bound {
+    A cap;
+    A inverse;
+
+    template <class S, class At>
+    S apply(const S& s, const At&, Extent) const {
+      return S(cap) * math::tanh(s * S(inverse));
+    }
+  };
+  template <class A>
+  Bound<A> bind(const Tile&) const {
+    return {static_cast<A>(double(cap)),
+            static_cast<A>(std::min(1.0 / cap, double(std::numeric_limits<A>::max())))};
   }
   template <class A>
   struct Gradient {
@@ -125,6 +142,20 @@ struct Alibi {
     return s - S(slopes(at.head)) * distance<S>(at, extent);
   }
   template <class A>
+  struct Bound {
+    A slope;
+    Index offset;
+
+    template <class S, class At>
+    S apply(const S& s, const At& at, Extent) const {
+      return s - S(slope) * abs(S::first_and_up(static_cast<A>(at.first_query + offset - at.key)));
+    }
+  };
+  template <class A>
+  Bound<A> bind(const Tile& t) const {
+    return {static_cast<A>(slopes(t.head)), shift(0, t.extent)};
+  }
+  template <class A>
   struct Gradient {
     VectorX<A> slopes;
   };
@@ -155,11 +186,6 @@ struct DenseBias {
   using Scalar = T;
   engine::Parameter<T> B;
 
-  template <class At>
-  static const T* place(const TensorView<const T>& t, const At& at, Index query) {
-    return t.pointer(t.shape[0] == 1 ? 0 : at.batch, t.shape[1] == 1 ? 0 : at.head,
-                     t.shape[2] == 1 ? 0 : query, t.shape[3] == 1 ? 0 : at.key);
-  }
   /// A bias of -inf masks, whatever the score is.
   template <class S>
   static S add(const S& s, const S& bias) {
@@ -167,18 +193,40 @@ struct DenseBias {
   }
   template <class S>
   S apply(const S& s, const Position& at, Extent) const {
-    return add(s, static_cast<S>(*place(B.tensor(), at, at.query)));
+    const TensorView<const T> t = B.tensor();
+    return add(s, static_cast<S>(t(t.shape[0] == 1 ? 0 : at.batch, t.shape[1] == 1 ? 0 : at.head,
+                                   t.shape[2] == 1 ? 0 : at.query, t.shape[3] == 1 ? 0 : at.key)));
   }
   template <class S, class A>
   S apply(const S& s, const engine::PackPosition<A>& at, Extent) const {
+    return bind_at<A>(at.batch, at.head).apply(s, at, Extent{});
+  }
+  /// The bias of one batch and head.
+  template <class A>
+  struct Bound {
+    const T* first;
+    Index query_step;  ///< 0 where queries broadcast
+    Index key_step;
+
+    template <class S, class At>
+    S apply(const S& s, const At& at, Extent) const {
+      const T* from = first + at.first_query * query_step + at.key * key_step;
+      if constexpr (std::is_same_v<T, A>)
+        if (query_step == 1 && at.lanes == S::width) return add(s, S::load(from));
+      A lanes[S::width] = {};
+      for (Index l = 0; l < at.lanes; ++l) lanes[l] = static_cast<A>(from[l * query_step]);
+      return add(s, S::load(lanes));
+    }
+  };
+  template <class A>
+  Bound<A> bind(const Tile& t) const {
+    return bind_at<A>(t.batch, t.head);
+  }
+  template <class A>
+  Bound<A> bind_at(Index batch, Index head) const {
     const TensorView<const T> t = B.tensor();
-    const T* first = place(t, at, at.first_query);
-    const Index step = t.shape[2] == 1 ? 0 : t.strides[2];
-    if constexpr (std::is_same_v<T, A>)
-      if (step == 1 && at.lanes == S::width) return add(s, S::load(first));
-    A lanes[S::width] = {};
-    for (Index l = 0; l < at.lanes; ++l) lanes[l] = static_cast<A>(first[l * step]);
-    return add(s, S::load(lanes));
+    return {t.pointer(t.shape[0] == 1 ? 0 : batch, t.shape[1] == 1 ? 0 : head, 0),
+            t.shape[2] == 1 ? 0 : t.strides[2], t.shape[3] == 1 ? 0 : t.strides[3]};
   }
   template <class A>
   struct Gradient {

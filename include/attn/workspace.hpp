@@ -71,18 +71,36 @@ class ScratchBuffer {
 
 }  // namespace engine
 
+namespace engine {
+
+/// Scratch of a small call on the stack of its caller: no allocation at all.
+struct StackScratch {
+  static constexpr std::size_t size = 32 * 1024;
+  alignas(scratch_alignment) std::byte bytes[size];
+};
+
+}  // namespace engine
+
 /// Scratch that later calls reuse: pass it as an argument, and once it has grown to the largest
-/// call, `attention_into` on the calling thread allocates nothing (for d and d_v up to 512).
+/// call, `attention_into` on the calling thread allocates nothing.
 /// Threads  one call at a time; a call may use many threads
 class Workspace {
  public:
   using role = role::workspace;
 
+  Workspace() = default;
+  /// Private to the engine: for one call, which small ones make without any allocation.
+  explicit Workspace(engine::StackScratch& first) : first_(first.bytes) {}
+
   /// Private to the engine: memory that all workers of a call share.
   std::byte* shared(std::size_t bytes) { return shared_.reserve(bytes); }
   /// Private to the engine: memory of one worker; `prepare` comes first.
-  std::byte* worker(Index w) { return workers_[static_cast<std::size_t>(w)].reserve(0); }
+  std::byte* worker(Index w) {
+    return uses_first_ ? first_ : workers_[static_cast<std::size_t>(w)].reserve(0);
+  }
   void prepare(Index workers, std::size_t bytes) {
+    uses_first_ = first_ && workers == 1 && bytes <= engine::StackScratch::size;
+    if (uses_first_) return;
     if (workers_.size() < static_cast<std::size_t>(workers))
       workers_.resize(static_cast<std::size_t>(workers));
     for (Index w = 0; w < workers; ++w) workers_[static_cast<std::size_t>(w)].reserve(bytes);
@@ -91,6 +109,8 @@ class Workspace {
  private:
   engine::ScratchBuffer shared_;
   std::vector<engine::ScratchBuffer> workers_;
+  std::byte* first_ = nullptr;
+  bool uses_first_ = false;
 };
 
 ATTN_END_NAMESPACE

@@ -22,10 +22,12 @@ endif()
 
 string(REPLACE "|" ";" INCLUDES "${INCLUDES}")
 list(TRANSFORM INCLUDES PREPEND "-I" OUTPUT_VARIABLE include_flags)
-# In the plain locale g++ quotes with ASCII letters.
+# In the plain locale g++ quotes with ASCII letters. Only the first error counts, so the compiler
+# stops there, which halves its time.
 execute_process(
   COMMAND ${CMAKE_COMMAND} -E env LC_ALL=C
-    ${COMPILER} -std=c++20 -fsyntax-only -fno-diagnostics-color ${include_flags} ${SOURCE}
+    ${COMPILER} -std=c++20 -fsyntax-only -Wfatal-errors -fno-diagnostics-color ${include_flags}
+    ${SOURCE}
   RESULT_VARIABLE refused
   OUTPUT_VARIABLE output
   ERROR_VARIABLE output

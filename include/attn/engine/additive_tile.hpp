@@ -3,15 +3,22 @@
 // q' = q Wq + b and k' = k Wk, each computed once.
 //
 // A tile of q queries and k keys takes q k a values of tanh and nothing of that size is stored.
-// Packs hold neighbouring queries as everywhere in the engine; where the queries are fewer than
-// half a pack (attention pooling has one), they hold neighbouring keys instead.
+// With E_q = e^(2q') and E_k = e^(2k'), of which there are only (q + k) a,
+//
+//     tanh(q' + k') = (E_q E_k - 1) / (E_q E_k + 1)
+//
+// so numerator and denominator cost a multiply-add each, and the fractions of a group of features
+// are brought to one division (additive_products.hpp). Packs hold neighbouring queries as
+// everywhere in the engine; where the queries are fewer than half a pack (attention pooling has
+// one), they hold neighbouring keys instead.
 #pragma once
 
 #include <algorithm>
 
 #include <attn/config.hpp>
+#include <attn/engine/additive_products.hpp>
 #include <attn/engine/kernel.hpp>
-#include <attn/engine/packet.hpp>
+#include <attn/engine/packet_math.hpp>
 #include <attn/engine/panel.hpp>
 
 ATTN_BEGIN_NAMESPACE
@@ -45,34 +52,24 @@ struct AdditiveTile {
   void scores(const PaddedTile<A>& s, Index rows, const PaddedTile<A>& q,
               const Operand<A>& k) const {
     if (lanes_are_keys(rows)) return scores_along_keys(s, rows, q, k);
-    for (Index j = 0; j < k.rows; ++j)
-      for (Index i = 0; i < rows; i += P::width) {
-        P sum(0);
-        for (Index c = 0; c < a; ++c)
-          sum += P(v[c]) * tanh(P::load(q.column(c) + i) + P(keys(k, j, c)[0]));
-        sum.store(s.column(j) + i);
+    for (Index j = 0; j < k.rows; ++j) std::fill_n(s.column(j), padded<A>(rows), A(0));
+    for (Index j = 0; j < k.rows; j += key_block)
+      for (Index c = 0; c < a; c += feature_group) {
+        const KeyProducts<A, feature_group> keys(k, j, std::min(key_block, k.rows - j), c,
+                                                 std::min(feature_group, a - c), v + c);
+        for (Index i = 0; i < rows; i += P::width)
+          keys.add_scores({q, i, c}, s.column(j) + i, s.stride);
       }
   }
 
-  /// Adds to dq and dk what dS sends back, and to the gradient of v.
+  /// Adds to dq and dk what dS sends back, and to the gradient of v. Padding of ds is zero.
   template <class G>
   void scores_backward(const PaddedTile<A>& ds, Index rows, const PaddedTile<A>& q,
                        const Operand<A>& k, const PaddedTile<A>& dq, TileMap<A> dk, G& g) const {
     if (lanes_are_keys(rows)) return backward_along_keys(ds, rows, q, k, dq, dk, g);
-    for (Index c = 0; c < a; ++c) {
-      P dv(0);
-      for (Index j = 0; j < k.rows; ++j) {
-        P dk_sum(0);
-        for (Index i = 0; i < rows; i += P::width) {
-          const P t = tanh(P::load(q.column(c) + i) + P(keys(k, j, c)[0]));
-          const P through = send_back(P::load(ds.column(j) + i), t, c, dv);
-          dk_sum += through;
-          (P::load(dq.column(c) + i) + through).store(dq.column(c) + i);
-        }
-        dk(j, c) += sum(dk_sum);
-      }
-      g.v(c) += sum(dv);
-    }
+    for (Index j = 0; j < k.rows; j += key_block)
+      for (Index c = 0; c < a; c += gradient_group)
+        add_gradients(ds, rows, q, k, j, std::min(key_block, k.rows - j), c, dq, dk, g);
   }
 
   template <class G>
@@ -88,6 +85,8 @@ struct AdditiveTile {
   }
 
  private:
+  static constexpr Index gradient_group = 2;
+
   static bool lanes_are_keys(Index queries) { return 2 * queries <= P::width; }
   static const A* keys(const Operand<A>& k, Index j, Index c) { return k.data + c * k.stride + j; }
 
@@ -99,6 +98,30 @@ struct AdditiveTile {
     return select(hidden, P(0), d * (P(1) - t * t)) * P(v[c]);
   }
 
+  /// Keys j .. j+count-1, features from c on.
+  template <class G>
+  void add_gradients(const PaddedTile<A>& ds, Index rows, const PaddedTile<A>& q,
+                     const Operand<A>& k, Index j, Index count, Index c, const PaddedTile<A>& dq,
+                     TileMap<A>& dk, G& g) const {
+    static constexpr A ones[gradient_group] = {A(1), A(1)};
+    const Index features = std::min(gradient_group, a - c);
+    const KeyProducts<A, gradient_group> keys(k, j, count, c, features, ones);
+    ProductGradients<A, gradient_group> gradients(count);
+    for (Index i = 0; i < rows; i += P::width) {
+      P sums[gradient_group];
+      keys.add_gradients({q, i, c}, ds.column(j) + i, ds.stride, gradients, sums);
+      for (Index f = 0; f < features; ++f) {
+        A* to = dq.column(c + f) + i;
+        multiply_add(P(4 * v[c + f]), sums[f], P::load(to)).store(to);
+      }
+    }
+    for (Index f = 0; f < features; ++f) {
+      g.v(c + f) += sum(gradients.v[f]);
+      for (Index l = 0; l < count; ++l)
+        dk(j + l, c + f) += 4 * v[c + f] * sum(gradients.keys[f][l]);
+    }
+  }
+
   void scores_along_keys(const PaddedTile<A>& s, Index rows, const PaddedTile<A>& q,
                          const Operand<A>& k) const {
     A lanes[P::width];
@@ -106,8 +129,10 @@ struct AdditiveTile {
       for (Index j = 0; j < k.rows; j += P::width) {
         const Index count = std::min(P::width, k.rows - j);
         P sum(0);
-        for (Index c = 0; c < a; ++c)
-          sum += P(v[c]) * tanh(P::load_first(keys(k, j, c), count) + P(q.column(c)[i]));
+        for (Index c = 0; c < a; c += 4)
+          sum += sum_of_tanh<4>(a - c, v + c, [&](Index g) {
+            return P::load_first(keys(k, j, c + g), count) + P(q.column(c + g)[i]);
+          });
         sum.store(lanes);
         for (Index l = 0; l < count; ++l) s.column(j + l)[i] = lanes[l];
       }

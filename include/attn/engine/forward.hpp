@@ -10,14 +10,17 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #include <attn/config.hpp>
+#include <attn/engine/decode.hpp>
 #include <attn/engine/kernel.hpp>
 #include <attn/engine/online_softmax.hpp>
 #include <attn/engine/packet.hpp>
 #include <attn/engine/panel.hpp>
 #include <attn/engine/program.hpp>
 #include <attn/engine/tile_walk.hpp>
+#include <attn/engine/tiny.hpp>
 #include <attn/executor.hpp>
 #include <attn/workspace.hpp>
 
@@ -30,6 +33,7 @@ struct Outputs {
   TensorView<T> output;       ///< {batch, head, n_q, d_v}
   TensorView<A> log_sum_exp;  ///< {batch, head, n_q, 1}
   TensorView<T> weights;      ///< {batch, head, n_q, n_k}
+  bool are_new = false;       ///< made for this call: of the right shape, and apart from the inputs
 };
 
 /// Two numbers a row, from which a normaliser makes weights of scores.
@@ -47,30 +51,39 @@ struct ForwardScratch {
   WalkScratch<A> walk;
   OnlineRows<A> online;
   RowNumbers<A> rows;
-  PaddedTile<A> output;      ///< queries x d_v
-  PaddedTile<A> visible;     ///< queries x keys, see note_visible
-  PaddedTile<A> all_scores;  ///< queries x n_k, where a threshold is to be found
+  A* maximum;                ///< of the rows of a panel, with the tile at hand
+  A* v;                      ///< packed values of a tile: [column / group][key][group]
+  A* output;                 ///< of a block: [panel][column][query]
+  PaddedTile<A> visible;     ///< of a panel and a tile, see note_visible
+  PaddedTile<A> all_scores;  ///< of a panel: [n_k][query], where a threshold is to be found
 
   template <class C>
   ForwardScratch(Arena& arena, const C& call)
       : walk(arena, call),
         online(arena, call.tiles.queries),
         rows(arena, call.tiles.queries),
-        output(arena, call.tiles.queries, call.in.v.features()),
-        visible(arena, call.tiles.queries, call.tiles.keys),
+        maximum(arena.take<A>(panel_width<A>)),
+        v(arena.take<A>(grouped(call.in.v.features()) * call.tiles.keys)),
+        output(arena.take<A>(call.tiles.queries * grouped(call.in.v.features()))),
+        visible(arena, panel_width<A>, call.tiles.keys),
         all_scores(arena, call.tiles.queries,
                    Normalizer::statistic == RowStatistic::threshold ? call.in.n_k() : 0) {}
+
+  PaddedTile<A> output_of(const Panel& panel, Index d_v) const {
+    return {output + panel.first * grouped(d_v), panel_rows<A>(panel)};
+  }
 };
 
-/// Blocks of queries against n_k scores each stay within 4 MiB for sparse normalisers.
+/// Blocks are no larger than the call needs. Where a threshold is to be found, a block is one panel
+/// whose scores against all n_k keys stay within 4 MiB.
 template <class A, class Normalizer>
 TileSizes call_tiles(Index d, Index d_v, Index n_q, Index n_k) {
   TileSizes tiles = tile_sizes<A>(d, d_v);
   if (Normalizer::statistic == RowStatistic::threshold) {
     const Index fitting =
         (Index(4) << 20) / static_cast<Index>(sizeof(A)) / std::max<Index>(n_k, 1);
-    tiles.queries =
-        std::clamp<Index>(fitting / Pack<A>::width * Pack<A>::width, Pack<A>::width, tiles.queries);
+    tiles.queries = std::clamp<Index>(fitting / Pack<A>::width * Pack<A>::width, Pack<A>::width,
+                                      panel_width<A>);
   }
   return {std::min(tiles.queries, padded<A>(std::max<Index>(n_q, 1))),
           std::min(tiles.keys, std::max<Index>(n_k, 1))};
@@ -83,56 +96,76 @@ bool note_visible(const Walk& walk, const KeyTile& tile, const PaddedTile<A>& vi
   if (!walk.may_hide(tile) || walk.values(tile.first, tile.count).all_finite()) return false;
   const PaddedTile<A>& s = walk.scratch().s;
   for (Index j = 0; j < tile.count; ++j)
-    for (Index i = 0; i < walk.block().count; i += Pack<A>::width)
+    for (Index i = 0; i < tile.panel.count; i += Pack<A>::width)
       select(Pack<A>::load(s.column(j) + i) == Pack<A>(minus_infinity<A>), Pack<A>(0), Pack<A>(1))
           .store(visible.column(j) + i);
   return true;
 }
 
-/// Takes O += P V for a tile of weights; `visible` where its zeros must be told apart.
+/// Packs the values of a tile for add_output.
 template <class Walk, class A>
-void add_output(const Walk& walk, const KeyTile& tile, const PaddedTile<A>& weights,
-                const PaddedTile<A>* visible, const PaddedTile<A>& output) {
-  const Operand<A> v = walk.values(tile.first, tile.count);
-  const Index queries = walk.block().count;
-  const auto p = weights.const_map(queries, tile.count);
-  if (visible)
-    add_product_of_visible<A>(output.map(queries, v.cols), p,
-                              visible->const_map(queries, tile.count), v);
-  else
-    add_product<A>(output.map(queries, v.cols), p, v);
+void pack_values(const Walk& walk, Index first, Index count, A* v) {
+  pack(walk.values(first, count).transposed(), key_group, v);
 }
 
-template <class Walk, class A>
-bool update_rows(const Walk& walk, const KeyTile& tile, const OnlineRows<A>& online) {
-  const Index queries = walk.block().count;
-  return walk.may_hide(tile) ? online.template update<true>(walk.scratch().s, queries, tile.count)
-                             : online.template update<false>(walk.scratch().s, queries, tile.count);
+/// O = O rescale + P V for a tile of weights, which stand in place of its scores. `careful`: zeros
+/// in scratch.visible must be told apart.
+template <bool rescales, class Walk, class Scratch>
+void add_output(const Walk& walk, const KeyTile& tile, const Scratch& scratch, bool careful) {
+  using A = typename Walk::A;
+  const Index d_v = walk.call().in.v.features();
+  const PaddedTile<A> output = scratch.output_of(tile.panel, d_v);
+  const PaddedTile<A>& p = walk.scratch().s;
+  const A* rescale = scratch.online.rescale + tile.panel.first;
+  if (!careful && rescales && walk.is_direct())
+    return add_panel_direct(tile.panel.packs, p.data, walk.values(tile.first, tile.count),
+                            output.data, rescale);
+  if (!careful)
+    return add_panel<rescales>(tile.panel.packs, p.data, scratch.v, tile.count, d_v, output.data,
+                               rescale);
+  if constexpr (rescales) scale_rows(output, tile.panel.count, d_v, rescale);
+  add_product_of_visible<A>(
+      output.map(tile.panel.count, d_v), p.const_map(tile.panel.count, tile.count),
+      scratch.visible.const_map(tile.panel.count, tile.count), walk.values(tile.first, tile.count));
+}
+
+/// The scores of a tile and, from them, maximum and sum of its rows; exp(s - m) takes the scores'
+/// place. between() runs while the scores last.
+template <class Walk, class Scratch, class F>
+void update_rows(const Walk& walk, const KeyTile& tile, const Scratch& scratch, F&& between) {
+  std::copy_n(scratch.online.maximum + tile.panel.first, panel_rows<typename Walk::A>(tile.panel),
+              scratch.maximum);
+  walk.scores(tile, scratch.maximum);
+  between();
+  scratch.online.update(walk.scratch().s, tile.panel, tile.count, scratch.maximum,
+                        walk.may_hide(tile));
 }
 
 /// Maximum and sum of all visible scores of a block.
-template <class Walk, class A>
-void gather_sums(const Walk& walk, const OnlineRows<A>& online) {
-  online.start(walk.block().count);
-  walk.for_each_tile([&](const KeyTile& tile) {
-    walk.modify_scores(tile);
-    update_rows(walk, tile, online);
-  });
+template <class Walk, class Scratch>
+void gather_sums(const Walk& walk, const Scratch& scratch) {
+  scratch.online.start(walk.block().count);
+  walk.for_each_tile([](Index, Index) {},
+                     [&](const KeyTile& tile) { update_rows(walk, tile, scratch, [] {}); });
 }
 
 /// Shift and threshold of all rows of a block, by way of all its scores.
-template <class Walk, class A>
-void gather_thresholds(const Walk& walk, const PaddedTile<A>& all, const RowNumbers<A>& rows) {
+template <class Walk, class Scratch>
+void gather_thresholds(const Walk& walk, const Scratch& scratch) {
+  using A = typename Walk::A;
   using Normalizer = typename std::remove_cvref_t<decltype(walk.call().program)>::NormalizerPart;
   const Index n_k = walk.call().in.n_k(), queries = walk.block().count;
+  const PaddedTile<A>& all = scratch.all_scores;
   std::fill_n(all.data, all.stride * n_k, minus_infinity<A>);
-  walk.for_each_tile([&](const KeyTile& tile) {
-    walk.modify_scores(tile);
-    for (Index j = 0; j < tile.count; ++j)
-      std::copy_n(walk.scratch().s.column(j), padded<A>(queries), all.column(tile.first + j));
-  });
+  walk.for_each_tile([](Index, Index) {},
+                     [&](const KeyTile& tile) {
+                       walk.scores(tile, scratch.maximum);
+                       for (Index j = 0; j < tile.count; ++j)
+                         std::copy_n(walk.scratch().s.column(j), panel_rows<A>(tile.panel),
+                                     all.column(tile.first + j));
+                     });
   for (Index i = 0; i < queries; i += Pack<A>::width)
-    find_threshold<Normalizer>(all, i, n_k, rows.shift, rows.second);
+    find_threshold<Normalizer>(all, i, n_k, scratch.rows.shift, scratch.rows.second);
 }
 
 /// The two numbers of every row, for a walk that makes weights.
@@ -143,48 +176,67 @@ void gather_rows(const Walk& walk, const Scratch& scratch) {
   using Normalizer = typename Program::NormalizerPart;
   const RowNumbers<A>& rows = scratch.rows;
   if constexpr (Normalizer::statistic == RowStatistic::threshold) {
-    gather_thresholds(walk, scratch.all_scores, rows);
+    gather_thresholds(walk, scratch);
   } else if constexpr (Normalizer::statistic == RowStatistic::sum_of_exp) {
-    gather_sums(walk, scratch.online);
-    for (Index i = 0; i < padded<A>(walk.block().count); ++i) {
-      const A m = scratch.online.maximum[i], sum = scratch.online.sum[i];
-      rows.shift[i] = m;
-      rows.second[i] = sum == A(0) ? A(0)
-                                   : A(1) / walk.call().program.normalizer.denominator(
-                                                sum, m, walk.block().head);
-    }
+    gather_sums(walk, scratch);
+    std::copy_n(scratch.online.maximum, padded<A>(walk.block().count), rows.shift);
+    find_factors(walk, scratch);
   } else {
     std::fill_n(rows.shift, padded<A>(walk.block().count), A(0));
     std::fill_n(rows.second, padded<A>(walk.block().count), A(0));
   }
 }
 
-/// f(tile, visible) for every tile, with its weights (after probability modifiers) in place of its
-/// scores; `visible` as add_output takes it.
+/// 1 / denominator of every row; 0 for one that sees nothing.
+template <class Walk, class Scratch>
+void find_factors(const Walk& walk, const Scratch& scratch) {
+  using A = typename Walk::A;
+  for (Index i = 0; i < padded<A>(walk.block().count); ++i) {
+    const A sum = scratch.online.sum[i], m = scratch.online.maximum[i];
+    scratch.rows.second[i] =
+        sum == A(0) ? A(0)
+                    : A(1) / walk.call().program.normalizer.denominator(sum, m, walk.block().head);
+  }
+}
+
+/// f(tile, careful) for every tile, with its weights (after probability modifiers) in place of its
+/// scores.
 template <class Walk, class Scratch, class F>
 void for_each_weights(const Walk& walk, const Scratch& scratch, F&& f) {
   using A = typename Walk::A;
   const auto& program = walk.call().program;
-  const RowNumbers<A>& rows = scratch.rows;
-  walk.for_each_tile([&](const KeyTile& tile) {
-    walk.modify_scores(tile);
-    const bool careful = note_visible(walk, tile, scratch.visible);
-    walk.transform_scores(tile, [&](const Pack<A>& s, const PackPosition<A>& at) {
-      const Index i = at.first_query - tile.positions.first_query;
-      const Pack<A> p = program.normalizer.probability(s, Pack<A>::load(rows.shift + i),
-                                                       Pack<A>::load(rows.second + i));
-      return select(s == Pack<A>(minus_infinity<A>), Pack<A>(0),
-                    program.modify_probability(p, at, tile.positions.extent));
-    });
-    f(tile, careful ? &scratch.visible : nullptr);
-  });
+  walk.for_each_tile(
+      [&](Index first, Index count) { pack_values(walk, first, count, scratch.v); },
+      [&](const KeyTile& tile) {
+        walk.scores(tile, scratch.maximum);
+        const bool careful = note_visible(walk, tile, scratch.visible);
+        const A* shift = scratch.rows.shift + tile.panel.first;
+        const A* second = scratch.rows.second + tile.panel.first;
+        walk.transform_scores(tile, [&](const Pack<A>& s, const PackPosition<A>& at) {
+          const Index i = at.first_query - tile.positions.first_query;
+          const Pack<A> p = program.normalizer.probability(s, Pack<A>::load(shift + i),
+                                                           Pack<A>::load(second + i));
+          return select(s == Pack<A>(minus_infinity<A>), Pack<A>(0),
+                        program.modify_probability(p, at, tile.positions.extent));
+        });
+        f(tile, careful);
+      });
 }
 
-template <class A, class T>
-void write_output(const PaddedTile<A>& tile, const TensorView<T>& to, const QueryBlock& block) {
+/// O of a block, each row multiplied by its factor where there are any, goes to where it belongs.
+template <class Walk, class Scratch, class T>
+void write_output(const Walk& walk, const Scratch& scratch, bool scales, const TensorView<T>& to) {
+  using A = typename Walk::A;
   if (!to.data) return;
+  const QueryBlock& block = walk.block();
   const Slice<T> slice(to, block.batch, block.head);
-  write_tokens(tile.const_map(block.count, slice.features), slice, block.first);
+  for (Index p = 0; p < walk.panels().count(); ++p) {
+    const Panel panel = walk.panels()[p];
+    const PaddedTile<A> output = scratch.output_of(panel, slice.features);
+    if (scales) scale_rows(output, panel.count, slice.features, scratch.rows.second + panel.first);
+    write_tokens(Operand<A>(output.const_map(panel.count, slice.features)), slice,
+                 block.first + panel.first, walk.scratch().staging);
+  }
 }
 
 template <class A>
@@ -198,32 +250,27 @@ void write_log_sum_exp(const OnlineRows<A>& online, const TensorView<A>& to,
 /// One walk: O and the sums grow together; divide once at the end.
 template <class Walk, class Scratch, class T, class A>
 void forward_fused(const Walk& walk, const Scratch& scratch, const Outputs<T, A>& out) {
-  const QueryBlock& block = walk.block();
-  const Index queries = block.count, d_v = walk.call().in.v.features();
   const auto& program = walk.call().program;
-  PaddedTile<A> output = scratch.output;
-  output.set_zero(d_v);
-  scratch.online.start(queries);
-  walk.for_each_tile([&](const KeyTile& tile) {
-    walk.modify_scores(tile);
-    const bool careful = note_visible(walk, tile, scratch.visible);
-    if (update_rows(walk, tile, scratch.online))
-      scale_rows(output, queries, d_v, scratch.online.rescale);
-    if constexpr (std::remove_cvref_t<decltype(program)>::prob_count > 0)
-      walk.transform_scores(tile, [&](const Pack<A>& p, const PackPosition<A>& at) {
-        return program.modify_probability(p, at, tile.positions.extent);
+  std::fill_n(scratch.output, padded<A>(walk.block().count) * grouped(walk.call().in.v.features()),
+              A(0));
+  scratch.online.start(walk.block().count);
+  walk.for_each_tile(
+      [&](Index first, Index count) {
+        if (!walk.is_direct()) pack_values(walk, first, count, scratch.v);
+      },
+      [&](const KeyTile& tile) {
+        bool careful = false;
+        update_rows(walk, tile, scratch,
+                    [&] { careful = note_visible(walk, tile, scratch.visible); });
+        if constexpr (std::remove_cvref_t<decltype(program)>::prob_count > 0)
+          walk.transform_scores(tile, [&](const Pack<A>& p, const PackPosition<A>& at) {
+            return program.modify_probability(p, at, tile.positions.extent);
+          });
+        add_output<true>(walk, tile, scratch, careful);
       });
-    add_output(walk, tile, walk.scratch().s, careful ? &scratch.visible : nullptr, output);
-  });
-  for (Index i = 0; i < padded<A>(queries); ++i) {
-    const A sum = scratch.online.sum[i];
-    scratch.rows.second[i] = sum == A(0) ? A(0)
-                                         : A(1) / program.normalizer.denominator(
-                                                      sum, scratch.online.maximum[i], block.head);
-  }
-  scale_rows(output, queries, d_v, scratch.rows.second);
-  write_output(output, out.output, block);
-  write_log_sum_exp(scratch.online, out.log_sum_exp, block);
+  find_factors(walk, scratch);
+  write_output(walk, scratch, true, out.output);
+  write_log_sum_exp(scratch.online, out.log_sum_exp, walk.block());
 }
 
 /// Two walks: the numbers of the rows, then the weights.
@@ -232,24 +279,23 @@ void forward_two_walks(const Walk& walk, const Scratch& scratch, const Outputs<T
   using Normalizer = typename std::remove_cvref_t<decltype(walk.call().program)>::NormalizerPart;
   const QueryBlock& block = walk.block();
   if (Normalizer::statistic != RowStatistic::sum_of_exp && out.log_sum_exp.data)
-    gather_sums(walk, scratch.online);
+    gather_sums(walk, scratch);
   gather_rows(walk, scratch);
   write_log_sum_exp(scratch.online, out.log_sum_exp, block);
-  PaddedTile<A> output = scratch.output;
-  output.set_zero(walk.call().in.v.features());
+  std::fill_n(scratch.output, padded<A>(block.count) * grouped(walk.call().in.v.features()), A(0));
   const Slice<T> weights(out.weights, block.batch, block.head);
   if (out.weights.data)
     weights.visit_rows(block.first, block.count, [](auto rows) { rows.setZero(); });
-  for_each_weights(walk, scratch, [&](const KeyTile& tile, const PaddedTile<A>* visible) {
-    const PaddedTile<A>& p = walk.scratch().s;
-    if (out.output.data) add_output(walk, tile, p, visible, output);
+  for_each_weights(walk, scratch, [&](const KeyTile& tile, bool careful) {
+    const Panel& panel = tile.panel;
+    if (out.output.data) add_output<false>(walk, tile, scratch, careful);
     if (out.weights.data)
-      weights.visit_rows(block.first, block.count, [&](auto rows) {
+      weights.visit_rows(block.first + panel.first, panel.count, [&](auto rows) {
         rows.middleCols(tile.first, tile.count) =
-            p.const_map(block.count, tile.count).template cast<T>();
+            walk.scratch().s.const_map(panel.count, tile.count).template cast<T>();
       });
   });
-  write_output(output, out.output, block);
+  write_output(walk, scratch, false, out.output);
 }
 
 /// Binds the parts to the accumulator type and lays out the memory that all tasks share. f(call).
@@ -281,10 +327,35 @@ void project_all_keys(const C& call, const Executor& executor, Workspace& worksp
     const Index heads = call.in.k.heads();
     executor.run(call.in.k.batches() * heads, [&](Index task, Index worker) {
       Arena arena(workspace.worker(worker));
-      call.project_keys(task / heads, task % heads,
-                        arena.take<A>(call.tiles.keys * call.in.k.features()));
+      A* staging = arena.take<A>(call.staging_size());
+      call.project_keys(task / heads, task % heads, staging, arena.take<A>(call.staging_size()));
     });
   }
+}
+
+/// Whether the sizes ask for a path of their own, for a few numbers or for few queries; if so, it
+/// has been taken.
+template <class T, class Program, class Executor>
+bool ran_small(const Inputs<T>& in, const Program& program, const Executor& executor,
+               Workspace& workspace, const Outputs<T, typename Program::Accumulator>& out) {
+  using A = typename Program::Accumulator;
+  using Score = decltype(bind_score<A>(program.score, Index(), std::declval<Arena&>()));
+  if constexpr (can_be_tiny<T, Program, Score>) {
+    if (!out.weights.data && is_tiny(in)) {
+      Arena unused;
+      run_tiny(in, bind_score<A>(program.score, in.q.features(), unused).factor(),
+               program.normalizer, out);
+      return true;
+    }
+  }
+  if constexpr (can_decode<Program, Score>) {
+    if (!out.weights.data && decodes(in)) {
+      with_decode_call(in, program, workspace,
+                       [&](const auto& call) { run_decode(call, executor, workspace, out); });
+      return true;
+    }
+  }
+  return false;
 }
 
 template <class T, class Program, class Executor>
@@ -294,6 +365,7 @@ void run_forward(const Inputs<T>& in, const Program& program, const Executor& ex
   using Normalizer = typename Program::NormalizerPart;
   constexpr bool can_fuse =
       Normalizer::statistic == RowStatistic::sum_of_exp && Program::probs_are_linear;
+  if (ran_small(in, program, executor, workspace, out)) return;
   with_call(in, program, workspace, [&](const auto& call) {
     using C = std::remove_cvref_t<decltype(call)>;
     using Scratch = ForwardScratch<A, Normalizer>;

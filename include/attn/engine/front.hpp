@@ -37,15 +37,18 @@ template <class T, class... Parts>
 void forward_call(const char* name, const Inputs<T>& in, const Outputs<T, Accumulator<T>>& out,
                   Parts&... parts) {
   using A = Accumulator<T>;
-  Workspace own;
+  StackScratch small;
+  Workspace own(small);
   with_program<A>(
       in.n_q(), in.n_k(),
       [&](const auto& program) {
         const auto& executor = part_of<role::executor>(default_executor, parts...);
         check_inputs(name, in, program, count_of<role::position_offset, Parts...> > 0);
         check_part(executor, CallSizes{.name = name});
-        check_view(name, "O", out.output, in.q.heads(), in.n_q(), in.v.features(), in);
-        check_view(name, "L", out.log_sum_exp, in.q.heads(), in.n_q(), 1, in);
+        if (!out.are_new) {
+          check_view(name, "O", out.output, in.q.heads(), in.n_q(), in.v.features(), in);
+          check_view(name, "L", out.log_sum_exp, in.q.heads(), in.n_q(), 1, in);
+        }
         run_forward(in, program, executor, workspace_of(own, parts...), out);
       },
       parts...);
@@ -56,7 +59,8 @@ template <class T, class... Parts>
 auto backward_call(const char* name, const Inputs<T>& in,
                    const BackwardViews<T, Accumulator<T>>& views, Parts&... parts) {
   using A = Accumulator<T>;
-  Workspace own;
+  StackScratch small;
+  Workspace own(small);
   return with_program<A>(
       in.n_q(), in.n_k(),
       [&](const auto& program) {
@@ -143,6 +147,7 @@ struct ForwardResults {
   Outputs<T, Accumulator<T>> resize(const Inputs<T>& in, bool wants_output, bool wants_log_sum_exp,
                                     bool wants_weights) {
     Outputs<T, Accumulator<T>> views;
+    views.are_new = true;
     const Index heads = in.q.heads();
     if (wants_output) {
       output.resize(in.n_q(), heads * in.v.features());

@@ -1,37 +1,270 @@
 // SPDX-License-Identifier: Apache-2.0
-// The products of a tile: a narrow door to the arithmetic. Everything hot goes through these three
-// functions, which know nothing of parts, masks or layouts, so a faster kernel replaces them alone.
+// The micro-kernels: every product of attention, forward and backward, in three functions.
 //
-// In a tile of q queries and k keys, product_transposed takes 2 q k d flops and reads (q + k) d
-// numbers; with q = k = 128 that is 128 flops a number, enough to run from the second-level cache.
+//     score_panel             S += Q K^T        C[key][query]   = sum_f  Q[f][query]  K[f][key]
+//     add_panel               O += P V          C[column][query] += sum_j P[j][query]  V[j][column]
+//     add_panel_transposed    dV += P^T dO      C[key][column]  += sum_i dO[i][column] P[key][i]
+//
+// One loop serves all: `packs` packs of A times `group` broadcast numbers of B, C in registers.
+// With 32 registers 3 x 8 packs of C leave room for A and B: 24 multiply-adds to 3 loads and 8
+// broadcasts, so the two multiply-add units of a core, not its loads, are the limit. With 16
+// registers 3 x 4; without fused multiply-add 2 x 4, since products need a register as well.
+//
+// Queries lie along the lanes (add_panel_transposed: columns), so nothing is ever summed across
+// lanes. The functions stay out of line: inlined into a walk, g++ 12 spills the accumulators.
 #pragma once
 
+#include <algorithm>
+#include <type_traits>
+
 #include <attn/config.hpp>
+#include <attn/engine/packet.hpp>
+#include <attn/engine/packing.hpp>
 #include <attn/engine/panel.hpp>
 
 ATTN_BEGIN_NAMESPACE
 namespace engine {
 
-/// C = factor A B^T: scores from queries and keys, dP from dO and V.
-template <class A>
-ATTN_NOINLINE void product_transposed(TileMap<A> c, ConstTileMap<A> a, const Operand<A>& b,
-                                      A factor = A(1)) {
-  b.visit([&](const auto& m) { c.noalias() = factor * a * m.transpose(); });
+/// c += a b: `depth` steps of packs * group multiply-adds. Between steps a moves by a_step and b by
+/// b_step; b_next lies between the numbers that one step broadcasts.
+template <Index packs, Index group, Index b_next, class A>
+ATTN_INLINE void multiply(Pack<A> (&c)[group][packs], const A* a, Index a_step, const A* b,
+                          Index b_step, Index depth) {
+  for (Index k = 0; k < depth; ++k, a += a_step, b += b_step) {
+    Pack<A> x[packs];
+    ATTN_UNROLL
+    for (Index p = 0; p < packs; ++p) x[p] = Pack<A>::load(a + p * Pack<A>::width);
+    ATTN_UNROLL
+    for (Index g = 0; g < group; ++g) {
+      const Pack<A> y = Pack<A>::broadcast(b + g * b_next);
+      ATTN_UNROLL
+      for (Index p = 0; p < packs; ++p) c[g][p] = multiply_add(x[p], y, c[g][p]);
+    }
+  }
 }
 
-/// C += A B: outputs from weights and values, dQ from dS and keys.
+template <class A, Index packs>
+ATTN_INLINE void set_zero(Pack<A> (&c)[key_group][packs]) {
+  ATTN_UNROLL
+  for (Index g = 0; g < key_group; ++g) {
+    ATTN_UNROLL
+    for (Index p = 0; p < packs; ++p) c[g][p] = Pack<A>(0);
+  }
+}
+
+/// f(constant) with the number of packs of a panel as a constant.
+template <class F>
+ATTN_INLINE void with_packs(Index packs, F&& f) {
+  if (packs == 1) return f(std::integral_constant<Index, 1>());
+  if (panel_packs == 2 || packs == 2) return f(std::integral_constant<Index, 2>());
+  if constexpr (panel_packs > 2) f(std::integral_constant<Index, 3>());
+}
+
+/// A group of keys against a panel: S[key][query] in natural order, and the maximum of each row
+/// where `maximum` is wanted (of `valid` keys: the rest of the group is padding).
+template <Index packs, bool finds_maximum, class A>
+ATTN_NOINLINE void score_group(const A* q, const A* k, Index width, A* s, Index valid, A* maximum) {
+  using P = Pack<A>;
+  P c[key_group][packs];
+  set_zero(c);
+  multiply<packs, key_group, 1>(c, q, packs * P::width, k, key_group, width);
+  ATTN_UNROLL
+  for (Index g = 0; g < key_group; ++g) {
+    ATTN_UNROLL
+    for (Index p = 0; p < packs; ++p) c[g][p].store(s + g * panel_width<A> + p * P::width);
+  }
+  if constexpr (finds_maximum) {
+    ATTN_UNROLL
+    for (Index p = 0; p < packs; ++p) {
+      P m = P::load(maximum + p * P::width);
+      if (valid == key_group) {
+        ATTN_UNROLL
+        for (Index g = 0; g < key_group; ++g) m = larger(m, c[g][p]);
+      } else {
+        for (Index g = 0; g < valid; ++g)
+          m = larger(m, P::load(s + g * panel_width<A> + p * P::width));
+      }
+      m.store(maximum + p * P::width);
+    }
+  }
+}
+
+/// S = Q K^T for one panel of queries and one tile of keys, both packed.
+template <bool finds_maximum, class A>
+void score_panel(Index packs, const A* q, const A* k, Index width, Index keys, A* s, A* maximum) {
+  with_packs(packs, [&](auto constant) {
+    for (Index j = 0; j < keys; j += key_group)
+      score_group<constant, finds_maximum>(q, k + j * width, width, s + j * panel_width<A>,
+                                           std::min(key_group, keys - j), maximum);
+  });
+}
+
+/// A group of columns of the output of a panel: C = C rescale + P V.
+template <Index packs, bool rescales, class A>
+ATTN_NOINLINE void add_group(const A* p, const A* v, Index keys, A* c, const A* rescale) {
+  using Q = Pack<A>;
+  constexpr Index stride = packs * Q::width;
+  Q sum[key_group][packs];
+  ATTN_UNROLL
+  for (Index r = 0; r < packs; ++r) {
+    [[maybe_unused]] Q factor;
+    if constexpr (rescales) factor = Q::load(rescale + r * Q::width);
+    ATTN_UNROLL
+    for (Index g = 0; g < key_group; ++g) {
+      sum[g][r] = Q::load(c + g * stride + r * Q::width);
+      if constexpr (rescales) sum[g][r] *= factor;
+    }
+  }
+  multiply<packs, key_group, 1>(sum, p, panel_width<A>, v, key_group, keys);
+  ATTN_UNROLL
+  for (Index g = 0; g < key_group; ++g) ATTN_UNROLL
+  for (Index r = 0; r < packs; ++r) sum[g][r].store(c + g * stride + r * Q::width);
+}
+
+/// C = C rescale + P V with P a tile of a panel and V packed by columns; C [column][query], columns
+/// padded to whole groups.
+template <bool rescales, class A>
+void add_panel(Index packs, const A* p, const A* v, Index keys, Index cols, A* c,
+               const A* rescale) {
+  with_packs(packs, [&](auto constant) {
+    for (Index first = 0; first < cols; first += key_group)
+      add_group<constant, rescales>(p, v + first * keys, keys,
+                                    c + first * constant * Pack<A>::width, rescale);
+  });
+}
+
+/// A group of keys: C[key][column] += sum_i X[i][column] P[key][i], of `valid` keys.
+template <Index packs, class A>
+ATTN_NOINLINE void add_transposed_group(const A* x, Index x_stride, const A* p, Index queries, A* c,
+                                        Index c_stride, Index valid) {
+  using P = Pack<A>;
+  P sum[key_group][packs];
+  set_zero(sum);
+  multiply<packs, key_group, panel_width<A>>(sum, x, x_stride, p, 1, queries);
+  ATTN_UNROLL
+  for (Index g = 0; g < key_group; ++g) {
+    if (g < valid) {
+      ATTN_UNROLL
+      for (Index r = 0; r < packs; ++r) {
+        A* to = c + g * c_stride + r * P::width;
+        (P::load(to) + sum[g][r]).store(to);
+      }
+    }
+  }
+}
+
+/// C += P^T X: C rows of c_stride numbers, one a key; X [query][column], columns padded to packs.
+template <class A>
+void add_panel_transposed(const A* x, Index x_stride, const A* p, Index queries, Index keys, A* c,
+                          Index c_stride) {
+  const Index all = x_stride / Pack<A>::width, parts = (all + panel_packs - 1) / panel_packs;
+  for (Index j = 0; j < keys; j += key_group)
+    for (Index part = 0; part < parts; ++part) {
+      const Index first = part * all / parts, packs = (part + 1) * all / parts - first;
+      with_packs(packs, [&](auto constant) {
+        add_transposed_group<constant>(x + first * Pack<A>::width, x_stride, p + j * panel_width<A>,
+                                       queries, c + j * c_stride + first * Pack<A>::width, c_stride,
+                                       std::min(key_group, keys - j));
+      });
+    }
+}
+
+/// The same two products with K and V where they lie. Few panels use each number of them so seldom
+/// that packing costs more than it saves.
+///
+/// c += a b for the rows first .. of B, the last of which stands in for those behind it.
+template <Index packs, class A>
+ATTN_INLINE void multiply_direct(Pack<A> (&c)[key_group][packs], const A* a, Index a_step,
+                                 const Operand<A>& b, Index first) {
+  const Index row = b.row_major ? b.stride : 1, col = b.row_major ? 1 : b.stride;
+  const A* from[key_group];
+  ATTN_UNROLL
+  for (Index g = 0; g < key_group; ++g) from[g] = b.data + std::min(first + g, b.rows - 1) * row;
+  for (Index k = 0; k < b.cols; ++k, a += a_step) {
+    Pack<A> x[packs];
+    ATTN_UNROLL
+    for (Index p = 0; p < packs; ++p) x[p] = Pack<A>::load(a + p * Pack<A>::width);
+    ATTN_UNROLL
+    for (Index g = 0; g < key_group; ++g) {
+      const Pack<A> y = Pack<A>::broadcast(from[g] + k * col);
+      ATTN_UNROLL
+      for (Index p = 0; p < packs; ++p) c[g][p] = multiply_add(x[p], y, c[g][p]);
+    }
+  }
+}
+
+template <Index packs, bool finds_maximum, class A>
+ATTN_NOINLINE void score_direct_group(const A* q, const Operand<A>& k, Index first, A* s,
+                                      A* maximum) {
+  using P = Pack<A>;
+  P c[key_group][packs];
+  set_zero(c);
+  multiply_direct(c, q, packs * P::width, k, first);
+  ATTN_UNROLL
+  for (Index p = 0; p < packs; ++p) {
+    ATTN_UNROLL
+    for (Index g = 0; g < key_group; ++g)
+      c[g][p].store(s + (first + g) * panel_width<A> + p * P::width);
+    if constexpr (finds_maximum) {
+      P m = P::load(maximum + p * P::width);
+      ATTN_UNROLL
+      for (Index g = 0; g < key_group; ++g) m = larger(m, c[g][p]);
+      m.store(maximum + p * P::width);
+    }
+  }
+}
+
+template <bool finds_maximum, class A>
+void score_panel_direct(Index packs, const A* q, const Operand<A>& k, A* s, A* maximum) {
+  with_packs(packs, [&](auto constant) {
+    for (Index j = 0; j < k.rows; j += key_group)
+      score_direct_group<constant, finds_maximum>(q, k, j, s, maximum);
+  });
+}
+
+template <Index packs, class A>
+ATTN_NOINLINE void add_direct_group(const A* p, const Operand<A>& columns, Index first, A* c,
+                                    const A* rescale) {
+  using Q = Pack<A>;
+  constexpr Index stride = packs * Q::width;
+  Q sum[key_group][packs];
+  ATTN_UNROLL
+  for (Index r = 0; r < packs; ++r) {
+    const Q factor = Q::load(rescale + r * Q::width);
+    ATTN_UNROLL
+    for (Index g = 0; g < key_group; ++g)
+      sum[g][r] = Q::load(c + g * stride + r * Q::width) * factor;
+  }
+  multiply_direct(sum, p, panel_width<A>, columns, first);
+  ATTN_UNROLL
+  for (Index g = 0; g < key_group; ++g) {
+    ATTN_UNROLL
+    for (Index r = 0; r < packs; ++r) sum[g][r].store(c + g * stride + r * Q::width);
+  }
+}
+
+template <class A>
+void add_panel_direct(Index packs, const A* p, const Operand<A>& v, A* c, const A* rescale) {
+  const Operand<A> columns = v.transposed();
+  with_packs(packs, [&](auto constant) {
+    for (Index first = 0; first < columns.rows; first += key_group)
+      add_direct_group<constant>(p, columns, first, c + first * constant * Pack<A>::width, rescale);
+  });
+}
+
+/// C += A B for the projections of score functions, outside of the hot loops.
 template <class A>
 ATTN_NOINLINE void add_product(TileMap<A> c, ConstTileMap<A> a, const Operand<A>& b) {
   b.visit([&](const auto& m) { c.noalias() += a * m; });
 }
 
-/// C += A^T B: dV from weights and dO, dK from dS and queries.
+/// C = A B^T.
 template <class A>
-ATTN_NOINLINE void add_product_of_transposed(TileMap<A> c, ConstTileMap<A> a, ConstTileMap<A> b) {
-  c.noalias() += a.transpose() * b;
+ATTN_NOINLINE void product_transposed(TileMap<A> c, ConstTileMap<A> a, const Operand<A>& b) {
+  b.visit([&](const auto& m) { c.noalias() = a * m.transpose(); });
 }
 
-/// The last two where B holds NaN or inf that belong to pairs which are not visible: a zero in
+/// C += A B where B holds NaN or inf that belong to pairs which are not visible: a zero in
 /// `visible` (which may be A itself) keeps a row of B out, where 0 * NaN would let it in. Only for
 /// tiles in which that happens, so plain loops will do.
 template <class A>
@@ -44,12 +277,14 @@ ATTN_NOINLINE void add_product_of_visible(TileMap<A> c, ConstTileMap<A> a, Const
   });
 }
 
+/// C += A^T B likewise; C and B by rows.
 template <class A>
-ATTN_NOINLINE void add_product_of_transposed_visible(TileMap<A> c, ConstTileMap<A> a,
-                                                     ConstTileMap<A> b) {
+ATTN_NOINLINE void add_transposed_product_of_visible(A* c, Index c_stride, ConstTileMap<A> a,
+                                                     const A* b, Index b_stride, Index cols) {
   for (Index j = 0; j < a.cols(); ++j)
     for (Index i = 0; i < a.rows(); ++i)
-      if (a(i, j) != A(0)) c.row(j) += a(i, j) * b.row(i);
+      if (a(i, j) != A(0))
+        for (Index f = 0; f < cols; ++f) c[j * c_stride + f] += a(i, j) * b[i * b_stride + f];
 }
 
 /// G += X^T D for the gradient of a weight matrix: rows of D that are zero keep X's rows out.

@@ -10,11 +10,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
 #include <limits>
 
 #include <attn/config.hpp>
-#include <attn/engine/packet.hpp>
+#include <attn/engine/kernel.hpp>
+#include <attn/engine/packet_math.hpp>
 #include <attn/engine/panel.hpp>
 #include <attn/engine/program.hpp>
 #include <attn/workspace.hpp>
@@ -39,18 +39,16 @@ struct OnlineRows {
     std::fill_n(sum, padded<A>(queries), A(0));
   }
 
-  /// Takes the keys of a tile in; turns its scores into exp(s - m'). Returns whether a maximum has
-  /// moved under a sum that is not empty, so that what was summed before must be rescaled. `hides`:
-  /// some score may be -inf.
-  template <bool hides>
-  bool update(const PaddedTile<A>& s, Index queries, Index keys) const {
-    constexpr Index width = Pack<A>::width;
-    bool moved = false;
-    Index i = 0;
-    for (; i + 4 * width <= padded<A>(queries); i += 4 * width)
-      moved = update_packs<4, hides>(s, i, keys) || moved;
-    for (; i < queries; i += width) moved = update_packs<1, hides>(s, i, keys) || moved;
-    return moved;
+  /// Takes in the keys of a tile, whose scores the new maximum covers; turns them into exp(s - m').
+  /// `hides`: some score may be -inf.
+  void update(const PaddedTile<A>& s, const Panel& panel, Index keys, const A* highest,
+              bool hides) const {
+    with_packs(panel.packs, [&](auto packs) {
+      if (hides || sees_nothing<packs>(highest))
+        update_packs<packs, true>(s, panel.first, keys, highest);
+      else
+        update_packs<packs, false>(s, panel.first, keys, highest);
+    });
   }
 
   A log_sum_exp(Index i) const {
@@ -58,39 +56,42 @@ struct OnlineRows {
   }
 
  private:
-  /// Several packs side by side: their exponentials do not wait for one another.
-  template <std::size_t packs, bool hides>
-  bool update_packs(const PaddedTile<A>& s, Index i, Index keys) const {
+  /// Whether every score of some row so far is -inf by itself, without a mask.
+  template <Index packs>
+  static bool sees_nothing(const A* highest) {
+    PackMask<A> none = PackMask<A>::all(false);
+    for (Index p = 0; p < packs; ++p)
+      none = none | (Pack<A>::load(highest + p * Pack<A>::width) <=
+                     Pack<A>(std::numeric_limits<A>::lowest()));
+    return any(none);
+  }
+
+  /// All packs of a panel side by side: their exponentials do not wait for one another.
+  template <Index packs, bool hides>
+  ATTN_NOINLINE void update_packs(const PaddedTile<A>& s, Index first, Index keys,
+                                  const A* highest) const {
     constexpr Index width = Pack<A>::width;
-    const auto at = [&](A* row, std::size_t p) { return row + i + static_cast<Index>(p) * width; };
     Pack<A> m[packs], total[packs];
-    for (std::size_t p = 0; p < packs; ++p) m[p] = Pack<A>::load(at(maximum, p));
-    for (Index j = 0; j < keys; ++j)
-      for (std::size_t p = 0; p < packs; ++p)
-        m[p] = larger(m[p], Pack<A>::load(at(s.column(j), p)));
-    if constexpr (!hides) {  // every score of a row so far may be -inf by itself
-      for (std::size_t p = 0; p < packs; ++p)
-        if (any(m[p] <= Pack<A>(std::numeric_limits<A>::lowest())))
-          return update_packs<packs, true>(s, i, keys);
+    ATTN_UNROLL
+    for (Index p = 0; p < packs; ++p) {
+      const Index i = first + p * width;
+      m[p] = Pack<A>::load(highest + p * width);
+      const Pack<A> scale = exp_of_difference<false>(Pack<A>::load(maximum + i), m[p]);
+      total[p] = Pack<A>::load(sum + i) * scale;
+      m[p].store(maximum + i);
+      scale.store(rescale + i);
     }
-    bool moved = false;
-    for (std::size_t p = 0; p < packs; ++p) {
-      const Pack<A> before = Pack<A>::load(at(maximum, p));
-      const Pack<A> scale = exp_of_difference<false>(before, m[p]);
-      const Pack<A> so_far = Pack<A>::load(at(sum, p));
-      total[p] = so_far * scale;
-      moved = moved || any((before < m[p]) & (Pack<A>(0) < so_far));
-      m[p].store(at(maximum, p));
-      scale.store(at(rescale, p));
-    }
-    for (Index j = 0; j < keys; ++j)
-      for (std::size_t p = 0; p < packs; ++p) {
-        const Pack<A> e = exp_of_difference<hides>(Pack<A>::load(at(s.column(j), p)), m[p]);
+    for (Index j = 0; j < keys; ++j) {
+      ATTN_UNROLL
+      for (Index p = 0; p < packs; ++p) {
+        A* score = s.column(j) + p * width;
+        const Pack<A> e = exp_of_difference<hides>(Pack<A>::load(score), m[p]);
         total[p] += e;
-        e.store(at(s.column(j), p));
+        e.store(score);
       }
-    for (std::size_t p = 0; p < packs; ++p) total[p].store(at(sum, p));
-    return moved;
+    }
+    ATTN_UNROLL
+    for (Index p = 0; p < packs; ++p) total[p].store(sum + first + p * width);
   }
 };
 

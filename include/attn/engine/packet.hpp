@@ -2,13 +2,15 @@
 // SIMD packets: one register of scores, behind some twenty names of Eigen's packet functions.
 //
 // A pack holds `width` neighbouring queries of one key. Arithmetic mixes packs and plain numbers,
-// so a rule written for a scalar reads the same for a pack. Functions that Eigen has no packet for
-// are applied lane by lane. Next: attn/math.hpp, which offers these to users' own rules.
+// so a rule written for a scalar reads the same for a pack. Next: packet_math.hpp for exp and the
+// like, attn/math.hpp, which offers these to users' own rules.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <concepts>
+#include <cstdint>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 
@@ -38,12 +40,13 @@ struct Pack {
 
   Raw raw;
 
-  Pack() : raw(Eigen::internal::pset1<Raw>(A(0))) {}
+  Pack() = default;  // not set: a loop that clears an array of packs keeps it in memory
   explicit Pack(const Raw& r) : raw(r) {}
   template <Arithmetic N>
   Pack(N number) : raw(Eigen::internal::pset1<Raw>(static_cast<A>(number))) {}  // NOLINT
 
   static Pack load(const A* from) { return Pack(Eigen::internal::ploadu<Raw>(from)); }
+  static Pack broadcast(const A* from) { return Pack(Eigen::internal::pload1<Raw>(from)); }
   static Pack first_and_up(A first) { return Pack(Eigen::internal::plset<Raw>(first)); }
   void store(A* to) const { Eigen::internal::pstoreu(to, raw); }
 
@@ -149,93 +152,35 @@ bool any(const PackMask<A>& mask) {
   return false;
 }
 
-/// f of every lane, one after the other.
-template <class A, class F>
-Pack<A> map_lanes(const Pack<A>& a, F&& f) {
-  A lanes[Pack<A>::width];
-  a.store(lanes);
-  for (A& lane : lanes) lane = f(lane);
-  return Pack<A>::load(lanes);
-}
-
-/// exp for all arguments: 0 far below, +inf far above, NaN for NaN. Eigen's clamps at both ends.
-template <class A>
-Pack<A> exp(const Pack<A>& x) {
-  const A highest = std::log(std::numeric_limits<A>::max());
-  const A lowest = std::log(std::numeric_limits<A>::min());
-  const Pack<A> inside(Eigen::internal::pexp(x.raw));
-  const Pack<A> low = select(x < Pack<A>(lowest), Pack<A>(0), inside);
-  const Pack<A> both =
-      select(Pack<A>(highest) < x, Pack<A>(std::numeric_limits<A>::infinity()), low);
-  return select(x == x, both, x);
-}
-
 /// a b + c, rounded once where the machine can.
 template <class A>
 Pack<A> multiply_add(const Pack<A>& a, const Pack<A>& b, const Pack<A>& c) {
   return Pack<A>(Eigen::internal::pmadd(a.raw, b.raw, c.raw));
 }
 
-/// The larger one; NaN in either may get lost.
+/// The larger one; the first where either is NaN (or NaN, on some machines).
 template <class A>
 Pack<A> larger(const Pack<A>& a, const Pack<A>& b) {
   return Pack<A>(Eigen::internal::pmax(a.raw, b.raw));
 }
 
-/// exp(x) for lowest <= x <= 0 in float: relative error below 1.7e-7, about 12 operations.
-///
-/// x = n ln 2 + r with |r| <= ln 2 / 2. Adding 1.5 2^23 + 127 to x log2(e) leaves n + 127, the
-/// biased exponent of 2^n, in the lowest bits. exp(r) is a polynomial whose relative error is least
-/// in the maximum norm (9.2e-8) among those of degree 5 with constant term 1. NaN goes through.
-template <std::same_as<float> A>
-Pack<A> exp_by_polynomial(const Pack<A>& x) {
-  using P = Pack<A>;
-  const float exponent_bias = 12582912.0f + 127.0f;
-  const P z = multiply_add(x, P(1.44269504f), P(exponent_bias));
-  const P n = z - P(exponent_bias);
-  // ln 2 in two pieces: n times the first is exact for |n| < 2^9
-  const P r = multiply_add(n, P(2.12194440e-4f), multiply_add(n, P(-0.693359375f), x));
-  P p = multiply_add(r, P(0.0082902721f), P(0.0418981598f));
-  p = multiply_add(r, p, P(0.1666763813f));
-  p = multiply_add(r, p, P(0.4999914784f));
-  p = multiply_add(r, p, P(0.9999997063f));
-  p = multiply_add(r, p, P(1.0f));
-  using Bits = typename Eigen::internal::unpacket_traits<typename P::Raw>::integer_packet;
-  const auto bits = Eigen::internal::preinterpret<Bits>(z.raw);
-  const auto power = Eigen::internal::plogical_shift_left<23>(bits);
-  return p * P(Eigen::internal::preinterpret<typename P::Raw>(power));
-}
-
-/// exp of s - m for s <= m. With `hides`, s = -inf gives exactly zero; anything else never does, so
-/// that a zero weight always means "not visible". NaN stays NaN.
-template <bool hides, class A>
-Pack<A> exp_of_difference(const Pack<A>& s, const Pack<A>& m) {
-  // -86.8 in float, -707.9 in double: safely above denormal numbers, which are slow
-  const A lowest = std::log(std::numeric_limits<A>::min()) + A(0.5);
-  const Pack<A> x = s - m;
-  Pack<A> e;
-  if constexpr (std::is_same_v<A, float> && Pack<A>::width > 1) {
-    e = exp_by_polynomial(larger(x, Pack<A>(lowest)));
-  } else {
-    e = Pack<A>(Eigen::internal::pexp(larger(x, Pack<A>(lowest)).raw));
+/// The bits of every lane shifted up. Eigen has no such packet function for double.
+template <int bits, class A>
+Pack<A> shift_left(const Pack<A>& a) {
+  using Lane = std::conditional_t<sizeof(A) == 4, std::uint32_t, std::uint64_t>;
+  using Raw = typename Pack<A>::Raw;
+#if defined(__GNUC__)
+  if constexpr (Pack<A>::width > 1) {
+    typedef Lane Lanes __attribute__((vector_size(sizeof(Raw))));
+    return Pack<A>(reinterpret_cast<Raw>(reinterpret_cast<Lanes>(a.raw) << bits));
   }
-  e = select(x == x, e, x);
-  if constexpr (hides) e = select(s == Pack<A>(-std::numeric_limits<A>::infinity()), Pack<A>(0), e);
-  return e;
-}
-
-template <class A>
-Pack<A> log(const Pack<A>& x) {
-  return Pack<A>(Eigen::internal::plog(x.raw));
-}
-
-template <class A>
-Pack<A> tanh(const Pack<A>& x) {
-  if constexpr (Pack<A>::Traits::HasTanh && Pack<A>::width > 1) {
-    return select(x == x, Pack<A>(Eigen::internal::ptanh(x.raw)), x);  // Eigen's clamp eats NaN
-  } else {
-    return map_lanes(x, [](A lane) { return std::tanh(lane); });
-  }
+#endif
+  Lane lanes[Pack<A>::width];
+  std::memcpy(lanes, &a.raw, sizeof(lanes));
+  for (Lane& lane : lanes) lane <<= bits;
+  Raw result;
+  std::memcpy(&result, lanes, sizeof(lanes));
+  return Pack<A>(result);
 }
 
 /// Where the scores of one pack stand: `lanes` queries from `first_query` on, against one key.

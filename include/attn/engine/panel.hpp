@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tile sizes, and the operands of the kernels: tokens of any layout and storage type, made ready.
+// Tile and panel sizes, and operands: tokens of any layout and storage type, read and written.
 //
 // Columns of a tile are features or keys, and queries lie along its columns' memory: packs hold
-// neighbouring queries, so a row's maximum and sum are vertical operations. Next: kernel.hpp.
+// neighbouring queries, so a row's maximum and sum are vertical operations. Next: packing.hpp.
 #pragma once
 
 #include <algorithm>
 
 #include <attn/concepts.hpp>
 #include <attn/config.hpp>
+#include <attn/engine/convert.hpp>
 #include <attn/engine/packet.hpp>
 #include <attn/tensor_view.hpp>
 #include <attn/workspace.hpp>
@@ -21,22 +22,86 @@ using TileMap = Eigen::Map<MatrixX<A>, Eigen::Unaligned, Eigen::OuterStride<>>;
 template <class A>
 using ConstTileMap = Eigen::Map<const MatrixX<A>, Eigen::Unaligned, Eigen::OuterStride<>>;
 
+/// Packs of queries in a panel, and rows of the other operand that a micro-kernel broadcasts: what
+/// fits the registers of the machine (see kernel.hpp).
+inline constexpr Index registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
+#if defined(EIGEN_VECTORIZE_FMA) || defined(EIGEN_VECTORIZE_AVX512) || defined(EIGEN_VECTORIZE_NEON)
+inline constexpr Index panel_packs = 3;
+#else
+inline constexpr Index panel_packs = 2;
+#endif
+inline constexpr Index key_group = registers >= 32 ? 8 : 4;
+
+/// Queries in a panel.
+template <class A>
+inline constexpr Index panel_width = panel_packs* Pack<A>::width;
+
 /// How many queries and keys are worked on at once.
 struct TileSizes {
-  Index queries;
+  Index queries;  ///< of a block, in whole panels
   Index keys;
 };
 
-/// A query panel (queries x d) stays within half of a 256 KiB second-level cache, which also keeps
-/// the packing buffers of Eigen's products below 128 KiB and so on the stack; the score tile
-/// (queries x keys) takes 64 KiB in float.
+/// The queries and the outputs of a block take 192 KiB each, well within a second-level cache of
+/// 1 MiB, so that keys and values are packed once for as many queries as can be. The scores of a
+/// panel (48 queries by 64 keys of float take 12 KiB) and its queries stay in the first level.
 template <class A>
 constexpr TileSizes tile_sizes(Index d, Index d_v) {
-  constexpr Index panel_bytes = 128 * 1024;
+  constexpr Index block_bytes = 192 * 1024;
   const Index widest = std::max<Index>({d, d_v, 1});
-  const Index fitting = panel_bytes / static_cast<Index>(sizeof(A)) / widest;
-  return {std::clamp<Index>(padded<A>(fitting), 2 * Pack<A>::width, 128), 128};
+  const Index panels = block_bytes / static_cast<Index>(sizeof(A)) / widest / panel_width<A>;
+  return {std::clamp<Index>(panels, 1, 16) * panel_width<A>, 64};
 }
+
+/// Up to so many panels of a block use keys and values where they lie: packing a number costs as
+/// much as what five panels lose by broadcasting it from there.
+inline constexpr Index direct_panels = 4;
+
+/// A backward pass keeps five matrices of a block where a forward pass has two.
+inline constexpr Index backward_panels = 6;
+template <class A>
+constexpr TileSizes limited(TileSizes tiles, Index panels) {
+  return {std::min(tiles.queries, panels * panel_width<A>), tiles.keys};
+}
+
+/// Whole groups of the micro-kernel that hold n rows.
+constexpr Index grouped(Index n) { return (n + key_group - 1) / key_group * key_group; }
+
+/// Neighbouring queries of a block that the kernels take at once.
+struct Panel {
+  Index first;  ///< within the block
+  Index count;
+  Index packs;
+};
+
+/// The rows that a panel takes in memory: whole packs.
+template <class A>
+constexpr Index panel_rows(const Panel& panel) {
+  return panel.packs * Pack<A>::width;
+}
+
+/// A block in panels of equal size, as nearly as packs allow: 64 queries make 2 + 2 packs, since 3
+/// + 1 would leave the second panel's loads and latencies bare.
+template <class A>
+class Panels {
+ public:
+  explicit Panels(Index queries)
+      : queries_(queries),
+        packs_(padded<A>(queries) / Pack<A>::width),
+        count_((packs_ + panel_packs - 1) / panel_packs) {}
+
+  Index count() const { return count_; }
+  Panel operator[](Index p) const {
+    const Index first = p * packs_ / count_, packs = (p + 1) * packs_ / count_ - first;
+    const Index query = first * Pack<A>::width;
+    return {query, std::min(packs * Pack<A>::width, queries_ - query), packs};
+  }
+
+ private:
+  Index queries_;
+  Index packs_;
+  Index count_;
+};
 
 /// Tokens by rows of one batch and head: the part of a TensorView that a task reads or writes.
 template <class T>
@@ -77,18 +142,6 @@ struct Slice {
   }
 };
 
-/// Reads tokens into a tile, in the accumulator type.
-template <class A, class T>
-ATTN_NOINLINE void read_tokens(const Slice<const T>& from, Index first, TileMap<A> to) {
-  from.visit_rows(first, to.rows(), [&](const auto& rows) { to = rows.template cast<A>(); });
-}
-
-/// Writes a tile to tokens, in their storage type.
-template <class A, class T>
-ATTN_NOINLINE void write_tokens(ConstTileMap<A> from, const Slice<T>& to, Index first) {
-  to.visit_rows(first, from.rows(), [&](auto rows) { rows = from.template cast<T>(); });
-}
-
 /// A matrix as a product takes it: rows or columns contiguous.
 template <class A>
 struct Operand {
@@ -114,6 +167,8 @@ struct Operand {
       f(ConstTileMap<A>(data, rows, cols, Eigen::OuterStride<>(stride)));
   }
 
+  Operand transposed() const { return {data, cols, rows, stride, !row_major}; }
+
   /// Whether every number is finite: x - x is 0, and else NaN.
   bool all_finite() const {
     bool finite = true;
@@ -126,16 +181,28 @@ struct Operand {
 /// `buffer` (count x features numbers) and converted.
 template <class A, class T>
 Operand<A> load_operand(const Slice<const T>& from, Index first, Index count, A* buffer) {
+  const T* data = from.data + first * from.token_stride;
+  const Index features = from.features;
   if constexpr (std::is_same_v<A, T>) {
-    const A* data = from.data + first * from.token_stride;
-    if (from.feature_stride == 1 && from.token_stride >= from.features)
-      return {data, count, from.features, from.token_stride, true};
+    if (from.feature_stride == 1 && from.token_stride >= features)
+      return {data, count, features, from.token_stride, true};
     if (from.token_stride == 1 && from.feature_stride >= count)
-      return {data, count, from.features, from.feature_stride, false};
+      return {data, count, features, from.feature_stride, false};
   }
-  TileMap<A> copy(buffer, count, from.features, Eigen::OuterStride<>(count));
-  read_tokens(from, first, copy);
-  return Operand<A>(ConstTileMap<A>(buffer, count, from.features, Eigen::OuterStride<>(count)));
+  if (from.feature_stride == 1) {
+    for (Index i = 0; i < count; ++i)
+      convert_run(data + i * from.token_stride, features, buffer + i * features);
+    return {buffer, count, features, features, true};
+  }
+  for (Index f = 0; f < features; ++f) {
+    const T* column = data + f * from.feature_stride;
+    if (from.token_stride == 1)
+      convert_run(column, count, buffer + f * count);
+    else
+      for (Index i = 0; i < count; ++i)
+        buffer[f * count + i] = static_cast<A>(column[i * from.token_stride]);
+  }
+  return {buffer, count, features, count, false};
 }
 
 /// A matrix of scratch: rows padded to whole packs, the padding zero.
@@ -145,6 +212,7 @@ struct PaddedTile {
   Index stride = 0;
 
   PaddedTile() = default;
+  PaddedTile(A* first, Index column_stride) : data(first), stride(column_stride) {}
   PaddedTile(Arena& arena, Index rows, Index cols)
       : data(arena.take<A>(padded<A>(rows) * cols)), stride(padded<A>(rows)) {}
 

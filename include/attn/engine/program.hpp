@@ -30,6 +30,17 @@ inline constexpr bool can_mask = requires {
 template <class Part, class A>
 inline constexpr bool has_gradient = !std::is_same_v<GradientOf<Part, A>, NoGradient>;
 
+/// A modifier that has nothing to look up once a tile.
+template <class Mod>
+struct Unbound {
+  const Mod& mod;
+
+  template <class S, class At>
+  S apply(const S& s, const At& at, Extent e) const {
+    return mod.apply(s, at, e);
+  }
+};
+
 /// Parts by reference. Mods, Masks and Probs are tuples of references to parts.
 template <class A, class Score, class Normalizer, class Mods, class Masks, class Probs>
 struct Program;
@@ -102,9 +113,14 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
     return all;
   }
 
-  Pack<A> modify(Pack<A> s, const PackPosition<A>& at, [[maybe_unused]] Extent e) const {
-    std::apply([&](const auto&... mod) { ((s = mod.apply(s, at, e)), ...); }, mods);
-    return s;
+  /// The score modifiers as one function of a score and its position, for one tile.
+  auto modifier(const Tile& t) const {
+    return [bound = std::apply([&](const Mod&... mod) { return std::tuple(bind<Mod>(mod, t)...); },
+                               mods),
+            e = t.extent](Pack<A> s, [[maybe_unused]] const PackPosition<A>& at) {
+      std::apply([&](const auto&... mod) { ((s = mod.apply(s, at, e)), ...); }, bound);
+      return s;
+    };
   }
 
   /// The scores, `hidden` where a mask says no. Most packs of a mixed tile are wholly visible or
@@ -123,6 +139,14 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
     std::apply([&](const auto&... mask) { ((visible = visible & permits_pack(mask, at, e)), ...); },
                masks);
     return select(visible, s, Pack<A>(hidden));
+  }
+
+  template <class M>
+  static auto bind(const M& mod, [[maybe_unused]] const Tile& t) {
+    if constexpr (requires { mod.template bind<A>(t); })
+      return mod.template bind<A>(t);
+    else
+      return Unbound<M>{mod};
   }
 
   Pack<A> modify_probability(Pack<A> p, const PackPosition<A>& at,

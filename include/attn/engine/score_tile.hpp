@@ -59,8 +59,7 @@ struct ScaledDotTile {
   void project_query_backward(ConstTileMap<A> q, ConstTileMap<A> d, TileMap<A> dq, G& g) const {
     dq = d * scale;
     if constexpr (requires { g.scale; })
-      for (Index i = 0; i < q.rows(); ++i)
-        if (!(d.row(i).array() == A(0)).all()) g.scale += q.row(i).dot(d.row(i));
+      g.scale += (d.array() == A(0)).select(A(0), q.cwiseProduct(d)).sum();
   }
 };
 

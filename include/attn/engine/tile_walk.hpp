@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The walk that forward and backward share: one block of queries against the keys, tile by tile.
 //
-//     load queries -> each tile of keys: ask the masks -> (empty: next) -> raw scores S -> f(tile)
+//     pack queries -> each tile of keys: ask the masks -> (empty: next) -> pack keys
+//                  -> each panel of queries: ask the masks -> f(tile)
 #pragma once
 
 #include <algorithm>
@@ -40,13 +41,28 @@ struct QueryBlock {
   Index count;
 };
 
-/// One tile: keys first .. first+count-1 against the queries of a block.
+/// Keys first .. first+count-1.
+struct KeyRange {
+  Index first;
+  Index count;
+};
+
+/// One tile: keys first .. first+count-1 against one panel of queries of a block.
 struct KeyTile {
   Index first;
   Index count;
+  Panel panel;
   Verdict verdict;
   Tile positions;
 };
+
+/// Tokens as a tile with contiguous columns, in the accumulator type.
+template <class A, class T>
+ConstTileMap<A> load_columns(const Slice<const T>& from, Index first, Index count, A* staging,
+                             A* buffer) {
+  pack(load_operand(from, first, count, staging), count, buffer);
+  return {buffer, count, from.features, Eigen::OuterStride<>(count)};
+}
 
 /// Everything that the tasks of a call share and do not change.
 template <class T, class Program, class ScoreTile>
@@ -63,9 +79,15 @@ struct Call {
   Index key_width() const { return score.key_width(in.q.features(), in.k.features()); }
   Index query_blocks() const { return (in.n_q() + tiles.queries - 1) / tiles.queries; }
   Index tasks() const { return in.q.batches() * in.q.heads() * query_blocks(); }
+  /// Numbers of the widest operand that one tile or panel reads.
+  Index staging_size() const {
+    return std::max(tiles.keys, std::min(panel_width<A>, tiles.queries)) *
+           std::max({in.q.features(), in.k.features(), in.v.features(), query_width()});
+  }
 
+  /// Blocks of a head from the last to the first: under a causal mask the longest comes first.
   QueryBlock block(Index task) const {
-    const Index blocks = query_blocks(), first = task % blocks * tiles.queries;
+    const Index blocks = query_blocks(), first = (blocks - 1 - task % blocks) * tiles.queries;
     return {task / blocks / in.q.heads(), task / blocks % in.q.heads(), first,
             std::min(tiles.queries, in.n_q() - first)};
   }
@@ -82,14 +104,12 @@ struct Call {
   }
 
   /// Transforms all keys of one batch and key head, a tile at a time.
-  void project_keys(Index b, Index c, A* buffer) const {
+  void project_keys(Index b, Index c, A* staging, A* buffer) const {
     const Slice<const T> keys(in.k, b, c);
     for (Index j = 0; j < in.n_k(); j += tiles.keys) {
       const Index count = std::min(tiles.keys, in.n_k() - j);
-      TileMap<A> raw(buffer, count, keys.features, Eigen::OuterStride<>(count));
-      read_tokens(keys, j, raw);
       A* out = const_cast<A*>(projected(b, c).data()) + j;
-      score.project_key(ConstTileMap<A>(buffer, count, keys.features, Eigen::OuterStride<>(count)),
+      score.project_key(load_columns(keys, j, count, staging, buffer),
                         TileMap<A>(out, count, key_width(), Eigen::OuterStride<>(in.n_k())));
     }
   }
@@ -98,19 +118,19 @@ struct Call {
 /// Scratch of one worker for a walk.
 template <class A>
 struct WalkScratch {
-  PaddedTile<A> raw_q;  ///< queries x d, as the user gave them
-  PaddedTile<A> q;      ///< queries x query_width, transformed
-  PaddedTile<A> s;      ///< queries x keys
-  A* keys;
-  A* values;
+  A* staging;       ///< tokens that must be converted or gathered before they are packed
+  A* raw;           ///< queries of a panel before a projection
+  A* q;             ///< packed queries of a block: [panel][feature][query]
+  A* k;             ///< packed keys of a tile: [key / group][feature][group]
+  PaddedTile<A> s;  ///< scores of a panel and a tile: [key][query]
 
   template <class C>
   WalkScratch(Arena& arena, const C& call)
-      : raw_q(arena, call.tiles.queries, call.in.q.features()),
-        q(arena, call.tiles.queries, call.query_width()),
-        s(arena, call.tiles.queries, call.tiles.keys),
-        keys(arena.take<A>(call.tiles.keys * call.in.k.features())),
-        values(arena.take<A>(call.tiles.keys * call.in.v.features())) {}
+      : staging(arena.take<A>(call.staging_size())),
+        raw(arena.take<A>(call.staging_size())),
+        q(arena.take<A>(call.tiles.queries * call.query_width())),
+        k(arena.take<A>(grouped(call.tiles.keys) * call.key_width())),
+        s(arena, panel_width<A>, grouped(call.tiles.keys)) {}
 };
 
 template <class T, class Program, class ScoreTile>
@@ -120,88 +140,119 @@ class TileWalk {
   using A = typename C::A;
 
   TileWalk(const C& call, const WalkScratch<A>& scratch, const QueryBlock& block)
-      : call_(call), scratch_(scratch), block_(block) {
-    load_queries();
+      : TileWalk(call, scratch, block, {0, call.in.n_k()}) {}
+  TileWalk(const C& call, const WalkScratch<A>& scratch, const QueryBlock& block,
+           const KeyRange& range)
+      : call_(call), scratch_(scratch), block_(block), range_(range), panels_(block.count) {
+    for (Index p = 0; p < panels_.count(); ++p) load_queries(panels_[p]);
   }
 
   const QueryBlock& block() const { return block_; }
   const C& call() const { return call_; }
   const WalkScratch<A>& scratch() const { return scratch_; }
+  const Panels<A>& panels() const { return panels_; }
+  const KeyRange& key_range() const { return range_; }
 
-  /// f(KeyTile) for every tile that is not empty, with the raw scores in scratch().s.
-  template <class F>
-  void for_each_tile(F&& f) const {
-    const Index n_k = call_.in.n_k();
-    for (Index j = 0; j < n_k; j += call_.tiles.keys) {
-      const Index count = std::min(call_.tiles.keys, n_k - j);
-      const Tile positions =
-          call_.program.tile(block_.batch, block_.head, block_.first, block_.count, j, count);
-      const Verdict verdict = call_.program.verdict(positions);
-      if (verdict == Verdict::empty) continue;
-      raw_scores(keys(j, count));
-      f(KeyTile{j, count, verdict, positions});
-    }
+  /// load(first, count) for every tile of keys that is not empty for the whole block, then
+  /// f(KeyTile) for each of its panels that see something of it.
+  template <class Load, class F>
+  void for_each_tile(Load&& load, F&& f) const {
+    visit_keys(range_.first, range_.count, [&](Index first, Index count, Verdict of_block) {
+      if constexpr (ScoreTile::is_product)
+        if (!is_direct()) pack(keys(first, count), key_group, scratch_.k);
+      load(first, count);
+      for (Index p = 0; p < panels_.count(); ++p) {
+        const Panel panel = panels_[p];
+        const Tile positions = tile_of(panel.first, panel.count, first, count);
+        const Verdict verdict =
+            of_block == Verdict::full ? of_block : call_.program.verdict(positions);
+        if (verdict != Verdict::empty) f(KeyTile{first, count, panel, verdict, positions});
+      }
+    });
   }
+
+  /// Whether keys and values are better left unpacked.
+  bool is_direct() const { return ScoreTile::is_product && panels_.count() <= direct_panels; }
 
   /// The transformed keys of a tile.
   Operand<A> keys(Index first, Index count) const {
     const Index c = call_.in.key_head(block_.head);
     if constexpr (ScoreTile::projects_keys) {
       const ConstTileMap<A> all = call_.projected(block_.batch, c);
-      return Operand<A>(ConstTileMap<A>(all.data() + first, count, all.cols(),
-                                        Eigen::OuterStride<>(all.outerStride())));
+      return {all.data() + first, count, all.cols(), all.outerStride(), false};
     } else {
       return load_operand<A>(Slice<const T>(call_.in.k, block_.batch, c), first, count,
-                             scratch_.keys);
+                             scratch_.staging);
     }
   }
 
   Operand<A> values(Index first, Index count) const {
     return load_operand<A>(Slice<const T>(call_.in.v, block_.batch, call_.in.key_head(block_.head)),
-                           first, count, scratch_.values);
+                           first, count, scratch_.staging);
   }
 
-  /// The queries as the user gave them, in the accumulator type: in place where they can be.
-  ConstTileMap<A> raw_queries() const {
-    if constexpr (std::is_same_v<A, T>) {
-      if (queries_in_place()) {
-        const TensorView<const T>& q = call_.in.q;
-        return {q.pointer(block_.batch, block_.head, block_.first), block_.count, q.features(),
-                Eigen::OuterStride<>(q.strides[3])};
-      }
-    }
-    return scratch_.raw_q.const_map(block_.count, call_.in.q.features());
+  /// The queries of a panel as the user gave them, in the accumulator type.
+  ConstTileMap<A> raw_queries(const Panel& panel) const {
+    return load_columns<A>(Slice<const T>(call_.in.q, block_.batch, block_.head),
+                           block_.first + panel.first, panel.count, scratch_.staging, scratch_.raw);
   }
-  /// The queries as the product takes them.
-  ConstTileMap<A> queries() const {
-    if constexpr (ScoreTile::projects_queries)
-      return scratch_.q.const_map(block_.count, call_.query_width());
-    else
-      return raw_queries();
+  /// The queries of a panel as the products take them.
+  PaddedTile<A> queries(const Panel& panel) const {
+    return {scratch_.q + panel.first * call_.query_width(), panel_rows<A>(panel)};
   }
 
-  /// Runs f(pack, position) over every pack of the tile's scores and stores what it returns.
+  /// f(pack, position) of every pack of a tile's scores takes their place. Packs of the same
+  /// queries follow one another.
   template <class F>
   void transform_scores(const KeyTile& tile, F&& f) const {
-    for (Index j = 0; j < tile.count; ++j) {
-      A* column = scratch_.s.column(j);
-      for (Index i = 0; i < block_.count; i += Pack<A>::width)
-        f(Pack<A>::load(column + i), call_.program.place(tile.positions, i, j)).store(column + i);
-    }
+    for (Index i = 0; i < tile.panel.count; i += Pack<A>::width)
+      for (Index j = 0; j < tile.count; ++j) {
+        A* s = scratch_.s.column(j) + i;
+        f(Pack<A>::load(s), call_.program.place(tile.positions, i, j)).store(s);
+      }
   }
 
-  /// Score modifiers and masks: after this, -inf stands where a key is not visible.
-  void modify_scores(const KeyTile& tile) const {
+  /// The scores of a tile, through modifiers and masks: -inf stands where a key is not visible.
+  /// `maximum` holds one of each query so far, and grows.
+  void scores(const KeyTile& tile, A* maximum) const {
     const Program& program = call_.program;
     const Extent e = tile.positions.extent;
-    if constexpr (Program::mod_count > 0)
-      transform_scores(tile, [&](const Pack<A>& s, const PackPosition<A>& at) {
-        return program.modify(s, at, e);
-      });
+    if (ScoreTile::is_product && Program::mod_count == 0 && tile.verdict == Verdict::full)
+      return raw_scores<true>(tile, maximum);
+    raw_scores<false>(tile, nullptr);
+    const auto transform = [&](auto&& f) {
+      for (Index i = 0; i < tile.panel.count; i += Pack<A>::width) {
+        Pack<A> m = Pack<A>::load(maximum + i);
+        for (Index j = 0; j < tile.count; ++j) {
+          A* s = scratch_.s.column(j) + i;
+          const Pack<A> score = f(Pack<A>::load(s), call_.program.place(tile.positions, i, j));
+          m = larger(m, score);
+          score.store(s);
+        }
+        m.store(maximum + i);
+      }
+    };
+    const auto modify = program.modifier(tile.positions);
     if (tile.verdict == Verdict::mixed)
-      transform_scores(tile, [&](const Pack<A>& s, const PackPosition<A>& at) {
-        return program.mask(s, at, e, minus_infinity<A>);
+      transform([&](const Pack<A>& s, const PackPosition<A>& at) {
+        return program.mask(modify(s, at), at, e, minus_infinity<A>);
       });
+    else
+      transform(modify);
+  }
+
+  /// The scores before any modifier.
+  template <bool finds_maximum>
+  void raw_scores(const KeyTile& tile, A* maximum) const {
+    if constexpr (!ScoreTile::is_product)
+      call_.score.scores(scratch_.s, tile.panel.count, queries(tile.panel),
+                         keys(tile.first, tile.count));
+    else if (is_direct())
+      score_panel_direct<finds_maximum>(tile.panel.packs, queries(tile.panel).data,
+                                        keys(tile.first, tile.count), scratch_.s.data, maximum);
+    else
+      score_panel<finds_maximum>(tile.panel.packs, queries(tile.panel).data, scratch_.k,
+                                 call_.query_width(), tile.count, scratch_.s.data, maximum);
   }
 
   /// Whether some pair of the tile may be hidden.
@@ -211,35 +262,45 @@ class TileWalk {
   }
 
  private:
-  void load_queries() const {
-    if (!queries_in_place())
-      read_tokens(Slice<const T>(call_.in.q, block_.batch, block_.head), block_.first,
-                  scratch_.raw_q.map(block_.count, call_.in.q.features()));
+  void load_queries(const Panel& panel) const {
+    PaddedTile<A> q = queries(panel);
     if constexpr (ScoreTile::projects_queries) {
-      PaddedTile<A> q = scratch_.q;
       q.set_zero(call_.query_width());
-      call_.score.project_query(raw_queries(), q.map(block_.count, call_.query_width()));
+      call_.score.project_query(raw_queries(panel), q.map(panel.count, call_.query_width()));
+    } else {
+      const Slice<const T> from(call_.in.q, block_.batch, block_.head);
+      pack(load_operand<A>(from, block_.first + panel.first, panel.count, scratch_.staging),
+           q.stride, q.data, call_.score.factor());
     }
-    PaddedTile<A> s = scratch_.s;
-    s.set_zero(call_.tiles.keys);
   }
 
-  bool queries_in_place() const {
-    return std::is_same_v<A, T> && call_.in.q.strides[2] == 1 &&
-           call_.in.q.strides[3] >= block_.count;
+  Tile tile_of(Index query, Index queries, Index key, Index keys) const {
+    return call_.program.tile(block_.batch, block_.head, block_.first + query, queries, key, keys);
   }
 
-  void raw_scores(const Operand<A>& keys) const {
-    if constexpr (ScoreTile::is_product)
-      product_transposed<A>(scratch_.s.map(block_.count, keys.rows), queries(), keys,
-                            call_.score.factor());
-    else
-      call_.score.scores(scratch_.s, block_.count, scratch_.q, keys);
+  /// f(first, count, verdict) for the tiles of these keys that are not empty. Ranges of keys are
+  /// halved until a mask knows them as a whole, so that a window costs its own width.
+  template <class F>
+  void visit_keys(Index first, Index count, F&& f) const {
+    if (count == 0) return;
+    const Verdict verdict = call_.program.verdict(tile_of(0, block_.count, first, count));
+    if (verdict == Verdict::empty) return;
+    const Index tiles = (count + call_.tiles.keys - 1) / call_.tiles.keys;
+    if (verdict == Verdict::mixed && tiles > 1) {
+      const Index half = tiles / 2 * call_.tiles.keys;
+      visit_keys(first, half, f);
+      visit_keys(first + half, count - half, f);
+      return;
+    }
+    for (Index j = first; j < first + count; j += call_.tiles.keys)
+      f(j, std::min(call_.tiles.keys, first + count - j), verdict);
   }
 
   const C& call_;
   const WalkScratch<A>& scratch_;
   QueryBlock block_;
+  KeyRange range_;
+  Panels<A> panels_;
 };
 
 }  // namespace engine

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls that take turns in one process, and with them two probes of the machine: the FMA peak of
+// this build's instruction set and a product of Eigen's, 512 x 512 x 512.
+//
+// Every call counts with its best turn, since a neighbour on the machine can only slow it down; and
+// every turn stands beside a turn of the others, so that all of them had the same chances.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "fma_peak.hpp"
+#include "problem.hpp"
+#include "row.hpp"
+
+namespace bench::report {
+
+using Call = std::function<void()>;
+
+/// A call whose result can be checked.
+struct Checked {
+  Call run;
+  std::function<double()> error;  ///< of one run, as a multiple of what is allowed
+};
+
+/// The two probes, in one scalar.
+struct Probes {
+  std::function<double()> fma;  ///< one measurement, in FLOP/s
+  Call product;
+  double product_flops;
+};
+
+template <class T>
+Probes probes() {
+  constexpr Index n = 512;
+  static const MatrixX<T> A = random_matrix<T>(n, n, 21), B = random_matrix<T>(n, n, 22);
+  static MatrixX<T> C(n, n);
+  return {fma_flops_once<T>, [] { C.noalias() = A * B; }, 2.0 * n * n * n};
+}
+
+struct Race {
+  std::vector<double> seconds;  ///< best turn of each call
+  double peak = 0;              ///< best of the FMA probe, FLOP/s
+  double product = 0;           ///< best of Eigen's product, FLOP/s
+  int rounds = 0;
+};
+
+/// At least `settings.least` rounds, and more until `settings.seconds` are spent.
+Race race(const std::vector<Call>& calls, const Probes& probes, const Settings& settings);
+
+/// Writes down what was measured beside the value of a row.
+void keep(const Race& race, Row& row);
+
+/// Runs and checks a call before it is timed. False, with the row marked, where it is wrong.
+bool correct(const Checked& call, Row& row, const Settings& settings);
+
+/// A row whose value is the share of the FMA peak that a call with so many flops reaches.
+struct Work {
+  Checked call;
+  double flops;
+};
+template <class T, class Make>
+Plan share_of_peak(std::string work, std::string what, Goal goal, Make make) {
+  const auto measure = [make](Row& row, const Settings& settings) {
+    const Work timed = make(settings);
+    if (!correct(timed.call, row, settings)) return;
+    const Race result = race({timed.call.run}, probes<T>(), settings);
+    keep(result, row);
+    row.numbers["gflops"] = timed.flops / result.seconds[0] / 1e9;
+    row.value = timed.flops / result.seconds[0] / result.peak;
+  };
+  return {Row{work, what, "of the FMA peak", Unit::share, goal}, measure};
+}
+
+/// A row whose value is the time of one call relative to that of another.
+struct Two {
+  Checked call, base;
+};
+template <class Make>
+Plan relative_time(std::string work, std::string what, std::string base, Goal goal, Make make) {
+  const auto measure = [make](Row& row, const Settings& settings) {
+    const Two two = make(settings);
+    if (!correct(two.call, row, settings) || !correct(two.base, row, settings)) return;
+    const Race result = race({two.call.run, two.base.run}, probes<float>(), settings);
+    keep(result, row);
+    row.numbers["base_seconds"] = result.seconds[1];
+    row.value = result.seconds[0] / result.seconds[1];
+  };
+  return {Row{work, what, "of the time of " + base, Unit::ratio, goal}, measure};
+}
+
+}  // namespace bench::report

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two threads against one, relative to how far the FMA loop itself gets with two: the processors of
+// a machine share clock and power, and a virtual one may not have two at all.
+#include <cstdio>
+#include <string>
+#include <thread>
+
+#include "forward_call.hpp"
+#include "rows.hpp"
+
+namespace bench::report {
+namespace {
+
+constexpr Index tokens = 2048, heads = 8, head_features = 64;
+
+/// About 20 milliseconds of multiply-adds on each thread.
+void fma_loops() {
+  for (int k = 0; k < 50; ++k) fma_flops_once<float>();
+}
+void fma_loops_on_two() {
+  std::thread other(fma_loops);
+  fma_loops();
+  other.join();
+}
+
+Checked forward_on(int threads, const Settings& settings) {
+  return forward_call<float>(settings.n(tokens), heads * head_features, attn::Threads{threads},
+                             attn::Heads{heads});
+}
+
+std::string two_digits(double number) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f", number);
+  return text;
+}
+
+void measure(Row& row, const Settings& settings) {
+  if (std::thread::hardware_concurrency() < 2) {
+    row.note = "this machine has one processor";
+    return;
+  }
+  const Checked one = forward_on(1, settings), two = forward_on(2, settings);
+  if (!correct(one, row, settings) || !correct(two, row, settings)) return;
+  Settings by_the_wall = settings;
+  by_the_wall.cpu_time = false;
+  const Race result =
+      race({two.run, one.run, fma_loops, fma_loops_on_two}, probes<float>(), by_the_wall);
+  keep(result, row);
+  const double speedup = result.seconds[1] / result.seconds[0];
+  const double of_fma = 2 * result.seconds[2] / result.seconds[3];
+  row.numbers["speedup"] = speedup;
+  row.numbers["fma_speedup"] = of_fma;
+  row.note = "speedup " + two_digits(speedup) + ", the loop's " + two_digits(of_fma);
+  row.value = speedup / of_fma;
+}
+
+}  // namespace
+
+std::vector<Plan> thread_rows() {
+  return {{Row{"2 threads", "n = 2048, 8 heads, d = 64", "of the FMA loop's speedup", Unit::ratio,
+               at_least(0.93, 0.98)},
+           measure}};
+}
+
+}  // namespace bench::report

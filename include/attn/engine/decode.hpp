@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decoding: few queries against many keys, where reading K and V is the work.
+//
+//     tile of keys -> S = Q K^T -> modifiers, masks -> exp(S - m) and sums -> O += P V
+//
+// Lanes lie along the features (see row_kernel.hpp). All query rows that share a key-value head,
+// `heads x n_q`, take part in one walk, so each row of K and V is read once for all of them: 4
+// flops a number and query row. Rows and columns are read in place, whichever are contiguous, in
+// their storage type. Keys are split into chunks, a task each, whose maxima, sums and outputs are
+// merged in their order; the chunks follow from the sizes alone, so threads change no bit.
+// Source: Dao et al. 2023, Flash-Decoding; Ainslie et al. 2023 (grouped queries).
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <attn/config.hpp>
+#include <attn/engine/convert.hpp>
+#include <attn/engine/decode_rows.hpp>
+#include <attn/engine/panel.hpp>
+#include <attn/engine/program.hpp>
+#include <attn/engine/row_kernel.hpp>
+#include <attn/engine/score_tile.hpp>
+#include <attn/engine/tile_walk.hpp>
+#include <attn/normalizer.hpp>
+#include <attn/tensor_view.hpp>
+#include <attn/workspace.hpp>
+
+ATTN_BEGIN_NAMESPACE
+namespace engine {
+
+/// Whether these parts can be decoded: softmax whose weights may be modified before their sum is
+/// known, and scores that are products of (transformed) queries with keys as they are.
+template <class Program, class ScoreTile>
+inline constexpr bool can_decode = (Program::NormalizerPart::statistic ==
+                                    RowStatistic::sum_of_exp) &&
+                                   (Program::probs_are_linear) && (ScoreTile::is_product) &&
+                                   (!ScoreTile::projects_keys);
+
+/// Whether these sizes are better decoded than tiled: packs of queries would be mostly empty, or
+/// the keys are so many that reading them is the work.
+template <class T>
+bool decodes(const Inputs<T>& in) {
+  constexpr Index few = 3, some = 16, wide = 32, many_keys = 512;
+  if (in.n_q() <= few) return true;
+  if (in.n_k() >= many_keys) return in.n_q() <= some;
+  return in.n_q() <= 2 * few && in.q.features() >= wide;
+}
+
+/// What the tasks of a decoding call share; any other call with these members will do.
+template <class T, class ProgramT, class ScoreTile>
+struct DecodeCall {
+  using A = typename ProgramT::Accumulator;
+  const Inputs<T>& in;
+  const ProgramT& program;
+  ScoreTile score;
+};
+
+/// f(call) with the score function bound to the accumulator type; in the workspace's memory where
+/// its parameters need some.
+template <class T, class Program, class F>
+void with_decode_call(const Inputs<T>& in, const Program& program, Workspace& workspace, F&& f) {
+  using A = typename Program::Accumulator;
+  using ScoreTile = decltype(bind_score<A>(program.score, in.q.features(), std::declval<Arena&>()));
+  Arena measure;
+  const ScoreTile bound = bind_score<A>(program.score, in.q.features(), measure);
+  if (measure.used() == 0) return f(DecodeCall<T, Program, ScoreTile>{in, program, bound});
+  Arena arena(workspace.shared(measure.used()));
+  f(DecodeCall<T, Program, ScoreTile>{in, program,
+                                      bind_score<A>(program.score, in.q.features(), arena)});
+}
+
+/// Fewer keys than that in the columns of V are gathered: dots so short are all reduction.
+inline constexpr Index fewest_columns = 16;
+
+/// Scratch of one worker.
+template <class A, class S>
+struct DecodeScratch {
+  ScratchRows<A> q;  ///< transformed and scaled
+  ScratchRows<A> s;
+  A* visible;    ///< 1 where a score is not hidden, once weights no longer tell
+  A* raw_q;      ///< of one head, before a projection
+  A* projected;  ///< the same after it
+  S* keys;
+  S* values;
+
+  template <class C>
+  DecodeScratch(Arena& arena, const C& call, const DecodePlan& plan, const TensorView<const S>& k,
+                const TensorView<const S>& v) {
+    using Program = std::remove_cvref_t<decltype(call.program)>;
+    using ScoreTile = std::remove_cvref_t<decltype(call.score)>;
+    const Index rows = plan.rows(), d = call.in.q.features();
+    const Index width = call.score.query_width(d, k.features());
+    const Index projected_queries = ScoreTile::projects_queries ? plan.n_q : 0;
+    q = {arena.take<A>(rows * row_stride<A>(width)), row_stride<A>(width)};
+    s.stride = row_stride<A>(plan.tile_keys());
+    s.data = arena.take<A>(rows * s.stride);
+    visible = arena.take<A>(Program::prob_count > 0 ? rows * s.stride : 0);
+    raw_q = arena.take<A>(projected_queries * d);
+    projected = arena.take<A>(projected_queries * width);
+    keys = arena.take<S>(DecodeOperand<S>::buffer_size(k, 1, plan.tile_keys()));
+    values = arena.take<S>(DecodeOperand<S>::buffer_size(v, fewest_columns, plan.tile_keys()));
+  }
+};
+
+/// One walk over one chunk of the keys, which may be stored in another type than Q and O.
+template <class C, class S>
+class Decoder {
+ public:
+  using A = typename C::A;
+  using Program = std::remove_cvref_t<decltype(std::declval<const C&>().program)>;
+  using ScoreTile = std::remove_cvref_t<decltype(std::declval<const C&>().score)>;
+
+  Decoder(const C& call, const DecodePlan& plan, const DecodeWalk& walk,
+          const TensorView<const S>& k, const TensorView<const S>& v,
+          const DecodeScratch<A, S>& scratch, const DecodeRows<A>& rows)
+      : call_(call),
+        n_q_(plan.n_q),
+        walk_(walk),
+        keys_(k, walk.batch, walk.key_head, 1, scratch.keys),
+        values_(v, walk.batch, walk.key_head, fewest_columns, scratch.values),
+        scratch_(scratch),
+        rows_(rows),
+        count_(walk.heads * plan.n_q) {}
+
+  /// Takes in keys first .. last-1.
+  void run(Index first, Index last) {
+    rows_.start(blocked_rows(count_));
+    load_queries();
+    constexpr Index near_bytes = 256 * 1024;  // what a second-level cache is likely to hold
+    const Index key_bytes =
+        static_cast<Index>(sizeof(S)) * (keys_.tokens().features + values_.tokens().features);
+    is_far_ = (last - first) * key_bytes > near_bytes;
+    visit(first, last - first, last);
+  }
+
+ private:
+  static constexpr bool has_masks = std::tuple_size_v<decltype(Program::masks)> > 0;
+
+  Tile positions(Index g, Index first, Index count) const {
+    return call_.program.tile(walk_.batch, walk_.first_head + g, 0, n_q_, first, count);
+  }
+  Verdict verdict(Index first, Index count) const {
+    Verdict least = Verdict::full, most = Verdict::empty;
+    if constexpr (has_masks)
+      for (Index g = 0; g < walk_.heads; ++g) {
+        const Verdict v = call_.program.verdict(positions(g, first, count));
+        least = std::min(least, v);
+        most = std::max(most, v);
+      }
+    return !has_masks || least == most ? least : Verdict::mixed;
+  }
+
+  /// All tiles of these keys that are not empty. Masks are asked about large ranges first, so that
+  /// a window over many keys costs its own width.
+  void visit(Index first, Index count, Index last) {
+    if (count == 0) return;
+    const Verdict all = verdict(first, count);
+    if (all == Verdict::empty) return;
+    Index piece = DecodePlan::tile;
+    if (all == Verdict::full || count <= piece) {
+      for (Index j = first; j < first + count; j += piece)
+        take_in(j, std::min(piece, first + count - j), all, last);
+      return;
+    }
+    while (piece * 16 < count) piece *= 16;
+    for (Index j = first; j < first + count; j += piece)
+      visit(j, std::min(piece, first + count - j), last);
+  }
+
+  void take_in(Index first, Index count, Verdict all, Index last) {
+    raw_scores(first, count);
+    if (Program::mod_count > 0 || all == Verdict::mixed) modify_scores(first, count, all);
+    Pack<A> least(std::numeric_limits<A>::infinity());
+    for (Index r = 0; r < count_; ++r) least = rows_.absorb(r, scratch_.s.row(r), count, least);
+    const bool hides = !(Eigen::internal::predux_min(least.raw) > minus_infinity<A>);
+    const StoredRows<S> v = values_.load(first, count);
+    const bool careful = hides && !all_finite<A>(v);
+    if constexpr (Program::prob_count > 0) modify_probabilities(first, count, careful);
+    if (careful) return add_visible(first, count);
+    const Index next = first + count;
+    add(values_, v, scratch_.s, rows_.output, false,
+        keys_.place(next, std::min(DecodePlan::tile, last - next)));
+  }
+
+  void raw_scores(Index first, Index count) {
+    std::fill_n(scratch_.s.data, scratch_.s.stride * blocked_rows(count_), A(0));
+    add(keys_, keys_.load(first, count), scratch_.q, scratch_.s, true, values_.place(first, count));
+  }
+
+  /// C += A B^T (`dots`) or C += A B for B by keys; the other one for B by features.
+  void add(const DecodeOperand<S>& operand, const StoredRows<S>& b, const ScratchRows<A>& a,
+           const ScratchRows<A>& c, bool dots, const StoredRows<S>& next) const {
+    if (dots != operand.by_columns())
+      add_dots(a, count_, b, c, is_far_, next);
+    else
+      add_mixtures(a, count_, b, c, is_far_, next);
+  }
+
+  /// f(pack, position) over the scores of a tile, in packs of the queries of one head and key;
+  /// rule(tile) gives the f of a head.
+  template <class Rule>
+  void transform(Index first, Index count, Rule&& rule) const {
+    constexpr Index width = Pack<A>::width;
+    for (Index g = 0; g < walk_.heads; ++g) {
+      const Tile tile = positions(g, first, count);
+      const auto f = rule(tile);
+      for (Index i = 0; i < n_q_; i += width)
+        for (Index j = 0; j < count; ++j) {
+          A lanes[width] = {};
+          A* s = scratch_.s.row(g * n_q_ + i) + j;
+          const Index queries = std::min(width, n_q_ - i);
+          for (Index l = 0; l < queries; ++l) lanes[l] = s[l * scratch_.s.stride];
+          f(Pack<A>::load(lanes), call_.program.place(tile, i, j)).store(lanes);
+          for (Index l = 0; l < queries; ++l) s[l * scratch_.s.stride] = lanes[l];
+        }
+    }
+  }
+
+  void modify_scores(Index first, Index count, Verdict all) const {
+    const Program& program = call_.program;
+    if (all == Verdict::mixed)
+      transform(first, count, [&](const Tile& tile) {
+        return [&program, e = tile.extent, modify = program.modifier(tile)](
+                   const Pack<A>& s, const PackPosition<A>& at) {
+          return program.mask(modify(s, at), at, e, minus_infinity<A>);
+        };
+      });
+    else
+      transform(first, count, [&](const Tile& tile) { return program.modifier(tile); });
+  }
+
+  /// Weights of zero mean "hidden" until they are modified.
+  void modify_probabilities(Index first, Index count, bool careful) const {
+    const Index all = scratch_.s.stride * count_;
+    if (careful)
+      for (Index k = 0; k < all; ++k)
+        scratch_.visible[k] = scratch_.s.data[k] == A(0) ? A(0) : A(1);
+    transform(first, count, [&](const Tile& tile) {
+      return
+          [&program = call_.program, e = tile.extent](const Pack<A>& p, const PackPosition<A>& at) {
+            return program.modify_probability(p, at, e);
+          };
+    });
+  }
+
+  /// O += P V where zeros of hidden keys meet NaN or inf in V, which they must keep out.
+  ATTN_NOINLINE void add_visible(Index first, Index count) const {
+    const A* visible = Program::prob_count > 0 ? scratch_.visible : scratch_.s.data;
+    const Slice<const S>& v = values_.tokens();
+    for (Index r = 0; r < count_; ++r)
+      for (Index j = 0; j < count; ++j) {
+        if (visible[r * scratch_.s.stride + j] == A(0)) continue;
+        const A p = scratch_.s.row(r)[j];
+        const S* from = v.data + (first + j) * v.token_stride;
+        for (Index k = 0; k < v.features; ++k)
+          rows_.output.row(r)[k] += p * static_cast<A>(from[k * v.feature_stride]);
+      }
+  }
+
+  void load_queries() const {
+    const ScratchRows<A>& q = scratch_.q;
+    const A factor = call_.score.factor();
+    for (Index r = count_; r < blocked_rows(count_); ++r) std::fill_n(q.row(r), q.stride, A(0));
+    for (Index g = 0; g < walk_.heads; ++g) {
+      const Slice from(call_.in.q, walk_.batch, walk_.first_head + g);
+      if constexpr (ScoreTile::projects_queries) {
+        project_queries(from);
+        const Index width = call_.score.query_width(from.features, keys_.tokens().features);
+        for (Index i = 0; i < n_q_; ++i)
+          load_row(scratch_.projected + i, width, n_q_, factor, q.row(g * n_q_ + i));
+      } else {
+        for (Index i = 0; i < n_q_; ++i)
+          load_row(from.data + i * from.token_stride, from.features, from.feature_stride, factor,
+                   q.row(g * n_q_ + i));
+      }
+    }
+  }
+
+  template <class T>
+  void load_row(const T* from, Index length, Index step, A factor, A* to) const {
+    if (step != 1) gather(from, step, length, to);
+    for (Index k = 0; k < length; k += Pack<A>::width) {
+      const Index lanes = length - k;
+      const Pack<A> x =
+          step == 1 ? load_first_as<A>(from + k, lanes) : load_first_as<A>(to + k, lanes);
+      (x * Pack<A>(factor)).store(to + k);
+    }
+    for (Index k = padded<A>(length); k < scratch_.q.stride; ++k) to[k] = A(0);
+  }
+
+  template <class T>
+  void project_queries(const Slice<const T>& from) const {
+    const Index width = call_.score.query_width(from.features, keys_.tokens().features);
+    for (Index k = 0; k < from.features; ++k)
+      for (Index i = 0; i < n_q_; ++i)
+        scratch_.raw_q[k * n_q_ + i] =
+            static_cast<A>(from.data[i * from.token_stride + k * from.feature_stride]);
+    const Eigen::OuterStride<> stride(n_q_);
+    call_.score.project_query(ConstTileMap<A>(scratch_.raw_q, n_q_, from.features, stride),
+                              TileMap<A>(scratch_.projected, n_q_, width, stride));
+  }
+
+  const C& call_;
+  Index n_q_;
+  DecodeWalk walk_;
+  DecodeOperand<S> keys_;
+  DecodeOperand<S> values_;
+  const DecodeScratch<A, S>& scratch_;
+  const DecodeRows<A>& rows_;
+  Index count_;  ///< rows
+  bool is_far_ = false;
+};
+
+/// Writes what a walk has seen of all its keys: outputs divided by their sums, and log-sum-exp.
+template <class C, class O>
+void write_rows(const C& call, const DecodePlan& plan, const DecodeWalk& walk,
+                const DecodeRows<typename C::A>& rows, const O& out) {
+  using A = typename C::A;
+  Index r = 0;
+  for (Index h = walk.first_head; h < walk.first_head + walk.heads; ++h)
+    for (Index i = 0; i < plan.n_q; ++i, ++r) {
+      const A sum = rows.sum[r], m = rows.maximum[r];
+      if (out.log_sum_exp.data)
+        out.log_sum_exp(walk.batch, h, i, 0) = sum == A(0) ? minus_infinity<A> : m + std::log(sum);
+      if (!out.output.data) continue;
+      const A divisor = call.program.normalizer.denominator(sum, m, h);
+      rows.rescale(r, Pack<A>(sum == A(0) ? A(0) : A(1) / divisor));
+      const Index d_v = out.output.features(), step = out.output.strides[3];
+      auto* to = out.output.pointer(walk.batch, h, i);
+      if (step == 1)
+        convert_run(rows.output.row(r), d_v, to);
+      else
+        scatter(rows.output.row(r), d_v, to, step);
+    }
+}
+
+/// f(arena) with scratch of `bytes`: on the stack where that is little, else the worker's.
+template <class F>
+void with_scratch(std::size_t bytes, Workspace& workspace, Index worker, F&& f) {
+  constexpr std::size_t little = 16 * 1024;
+  if (bytes <= little) {
+    alignas(scratch_alignment) std::byte on_stack[little];
+    f(Arena(on_stack));
+  } else {
+    f(Arena(workspace.worker(worker)));
+  }
+}
+
+/// Attention over keys and values that may be stored in another type than Q and O.
+template <class C, class S, class Executor, class O>
+void run_decode(const C& call, const TensorView<const S>& k, const TensorView<const S>& v,
+                const Executor& executor, Workspace& workspace, const O& out) {
+  using A = typename C::A;
+  const DecodePlan plan(call.in);
+  const Index tasks = plan.walks() * plan.chunks;
+  if (tasks == 0) return;
+  Arena own, partial;
+  [[maybe_unused]] const DecodeScratch<A, S> sized(own, call, plan, k, v);
+  [[maybe_unused]] const DecodeRows<A> rows_sized(partial, plan.rows(), v.features());
+  const bool whole = plan.chunks == 1;
+  const std::size_t bytes = own.used() + (whole ? partial.used() : 0);
+  const std::size_t partial_bytes = whole ? 0 : static_cast<std::size_t>(tasks) * partial.used();
+  const Index workers = executor.workers(tasks);
+  // What the tasks of one walk hand to one another lies behind the memory of the last worker.
+  if (!whole)
+    workspace.prepare(workers + 1, std::max(bytes, partial_bytes));
+  else if (bytes > 16 * 1024)
+    workspace.prepare(workers, bytes);
+  const auto partial_of = [&](Index task) {
+    Arena arena(workspace.worker(workers) + static_cast<std::size_t>(task) * partial.used());
+    return DecodeRows<A>(arena, plan.rows(), v.features());
+  };
+  executor.run(tasks, [&](Index task, Index worker) {
+    with_scratch(bytes, workspace, worker, [&](Arena arena) {
+      const Index w = DecodePlan::quotient(task, plan.chunks);
+      const DecodeWalk walk(plan, w);
+      const DecodeScratch<A, S> scratch(arena, call, plan, k, v);
+      const DecodeRows<A> rows =
+          whole ? DecodeRows<A>(arena, plan.rows(), v.features()) : partial_of(task);
+      const Index first = (task - w * plan.chunks) * plan.chunk;
+      Decoder<C, S>(call, plan, walk, k, v, scratch, rows)
+          .run(first, std::min(first + plan.chunk, plan.n_k));
+      if (whole) write_rows(call, plan, walk, rows, out);
+    });
+  });
+  if (whole) return;
+  for (Index w = 0; w < plan.walks(); ++w) {
+    const DecodeWalk walk(plan, w);
+    const DecodeRows<A> rows = partial_of(w * plan.chunks);
+    for (Index chunk = 1; chunk < plan.chunks; ++chunk)
+      rows.merge(partial_of(w * plan.chunks + chunk), walk.heads * plan.n_q);
+    write_rows(call, plan, walk, rows, out);
+  }
+}
+
+/// The same where they are of Q's type.
+template <class C, class Executor, class O>
+void run_decode(const C& call, const Executor& executor, Workspace& workspace, const O& out) {
+  run_decode(call, call.in.k, call.in.v, executor, workspace, out);
+}
+
+}  // namespace engine
+ATTN_END_NAMESPACE

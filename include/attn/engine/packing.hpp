@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packing: operands rearranged so that the micro-kernels of kernel.hpp read them from end to end.
+//
+//     pack(M, g)   [row / g][column][g]   g neighbouring rows of a column side by side
+//
+// With g a panel of queries this lays queries along the lanes; with g = a few keys it lays out what
+// the kernel broadcasts. Each number is read and written once: 1 / (2 n_q) of a tile's flops.
+// Next: kernel.hpp.
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+
+#include <attn/config.hpp>
+#include <attn/engine/convert.hpp>
+#include <attn/engine/packet.hpp>
+#include <attn/engine/panel.hpp>
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wignored-attributes"  // attributes of __m512 as template argument
+#endif
+
+ATTN_BEGIN_NAMESPACE
+namespace engine {
+
+/// A matrix by its strides: rows of contiguous numbers.
+template <class A>
+struct Rows {
+  A* data;
+  Index stride;
+};
+
+/// to(c, r) = factor from(r, c) for `size` rows r, in square blocks that registers transpose.
+template <class Raw, class A>
+ATTN_INLINE void transpose_strip(Rows<const A> from, Rows<A> to, Index cols, A factor) {
+  using namespace Eigen::internal;
+  constexpr Index size = unpacket_traits<Raw>::size;
+  Index c = 0;
+  if constexpr (size > 1) {
+    const Raw scale = pset1<Raw>(factor);
+    for (; c + size <= cols; c += size) {
+      PacketBlock<Raw, size> block;
+      ATTN_UNROLL
+      for (Index r = 0; r < size; ++r)
+        block.packet[r] = pmul(scale, ploadu<Raw>(from.data + r * from.stride + c));
+      ptranspose(block);
+      ATTN_UNROLL
+      for (Index r = 0; r < size; ++r) pstoreu(to.data + (c + r) * to.stride, block.packet[r]);
+    }
+  }
+  for (; c < cols; ++c)
+    for (Index r = 0; r < size; ++r)
+      to.data[c * to.stride + r] = factor * from.data[r * from.stride + c];
+}
+
+/// to(c, r) = factor from(r, c).
+template <class A>
+ATTN_NOINLINE void copy_transposed(Rows<const A> from, Rows<A> to, Index rows, Index cols,
+                                   A factor) {
+  using Full = typename Pack<A>::Raw;
+  using Half = typename Eigen::internal::unpacket_traits<Full>::half;
+  constexpr Index full = Pack<A>::width, half = Eigen::internal::unpacket_traits<Half>::size;
+  const auto strips = [&]<class Raw>(Index& r, std::type_identity<Raw>, Index size) {
+    for (; r + size <= rows; r += size)
+      transpose_strip<Raw, A>({from.data + r * from.stride, from.stride}, {to.data + r, to.stride},
+                              cols, factor);
+  };
+  Index r = 0;
+  strips(r, std::type_identity<Full>(), full);
+  if constexpr (half > 1 && half < full) strips(r, std::type_identity<Half>(), half);
+  strips(r, std::type_identity<A>(), 1);
+}
+
+/// to(r, c) = factor from(r, c) for a strip of columns, as many as a register holds.
+template <class Raw, class A>
+ATTN_INLINE void copy_strip(Rows<const A> from, Rows<A> to, Index rows, A factor) {
+  using namespace Eigen::internal;
+  const Raw scale = pset1<Raw>(factor);
+  for (Index r = 0; r < rows; ++r)
+    pstoreu(to.data + r * to.stride, pmul(scale, ploadu<Raw>(from.data + r * from.stride)));
+}
+
+/// to(r, c) = factor from(r, c).
+template <class A>
+ATTN_NOINLINE void copy_rows(Rows<const A> from, Rows<A> to, Index rows, Index cols, A factor) {
+  using Full = typename Pack<A>::Raw;
+  using Half = typename Eigen::internal::unpacket_traits<Full>::half;
+  constexpr Index full = Pack<A>::width, half = Eigen::internal::unpacket_traits<Half>::size;
+  const auto strips = [&]<class Raw>(Index& c, std::type_identity<Raw>, Index size) {
+    for (; c + size <= cols; c += size)
+      copy_strip<Raw, A>({from.data + c, from.stride}, {to.data + c, to.stride}, rows, factor);
+  };
+  Index c = 0;
+  strips(c, std::type_identity<Full>(), full);
+  if constexpr (half > 1 && half < full) strips(c, std::type_identity<Half>(), half);
+  strips(c, std::type_identity<A>(), 1);
+}
+
+/// The memory that pack() fills, in numbers.
+inline Index packed_size(Index rows, Index cols, Index group) {
+  return (rows + group - 1) / group * group * cols;
+}
+
+/// Fills `to` with factor * from as [row / group][column][group]; rows past the last are zero.
+template <class A>
+void pack(const Operand<A>& from, Index group, A* to, A factor = A(1)) {
+  for (Index first = 0; first < from.rows; first += group) {
+    const Index rows = std::min(group, from.rows - first);
+    A* panel = to + first * from.cols;
+    if (rows < group) std::fill_n(panel, group * from.cols, A(0));
+    if (from.row_major)
+      copy_transposed<A>({from.data + first * from.stride, from.stride}, {panel, group}, rows,
+                         from.cols, factor);
+    else
+      copy_rows<A>({from.data + first, from.stride}, {panel, group}, from.cols, rows, factor);
+  }
+}
+
+/// Writes a matrix to tokens first, first + 1, ... in their storage type. `buffer` holds as many
+/// numbers as the matrix.
+template <class A, class T>
+ATTN_NOINLINE void write_tokens(Operand<A> from, const Slice<T>& to, Index first, A* buffer) {
+  T* data = to.data + first * to.token_stride;
+  if constexpr (std::is_same_v<A, T>) {
+    const auto copy = [&](const Operand<A>& m, Index stride) {
+      if (m.row_major)
+        copy_rows<A>({m.data, m.stride}, {data, stride}, m.rows, m.cols, A(1));
+      else
+        copy_transposed<A>({m.data, m.stride}, {data, stride}, m.cols, m.rows, A(1));
+    };
+    if (to.feature_stride == 1) return copy(from, to.token_stride);
+    if (to.token_stride == 1) return copy(from.transposed(), to.feature_stride);
+  }
+  if (!from.row_major) {
+    copy_transposed<A>({from.data, from.stride}, {buffer, from.cols}, from.cols, from.rows, A(1));
+    from = {buffer, from.rows, from.cols, from.cols, true};
+  }
+  for (Index i = 0; i < from.rows; ++i) {
+    const A* row = from.data + i * from.stride;
+    T* token = data + i * to.token_stride;
+    if (to.feature_stride == 1)
+      convert_run(row, from.cols, token);
+    else
+      for (Index f = 0; f < from.cols; ++f) token[f * to.feature_stride] = static_cast<T>(row[f]);
+  }
+}
+
+}  // namespace engine
+ATTN_END_NAMESPACE
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
