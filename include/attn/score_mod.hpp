@@ -219,8 +219,18 @@ struct DenseBias {
     }
   };
   template <class A>
-  Bound<A> bind(const Tile& t) const {
-    return bind_at<A>(t.batch, t.head);
+  ATTN_INLINE Bound<A> bind(const Tile& t) const {
+    const Bound<A> bound = bind_at<A>(t.batch, t.head);
+    if (bound.query_step == 1) fetch(bound, t);
+    return bound;
+  }
+  /// Neighbouring queries: the keys of a tile are too far apart for the processor to foresee.
+  template <class A>
+  ATTN_INLINE static void fetch(const Bound<A>& bound, const Tile& t) {
+    constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+    for (Index j = t.first_key; j <= t.last_key; ++j)
+      for (Index i = t.first_query; i <= t.last_query; i += line)
+        engine::prefetch(bound.first + i + j * bound.key_step);
   }
   template <class A>
   Bound<A> bind_at(Index batch, Index head) const {

@@ -261,7 +261,7 @@ class BlockBackward {
   };
 
   /// f(place, score, dP', hidden) for the packs of queries first .. end - 1 of a panel. Hidden
-  /// scores come as 0, so that nothing a masked key holds reaches a derivative; there `hidden` is 1.
+  /// scores come as 0, so that nothing a masked key holds reaches a derivative; `hidden` is 1.
   template <bool hides, class F>
   void for_each_pack(const KeyTile& tile, Index first, Index end, F&& f) const {
     const Extent e = tile.positions.extent;

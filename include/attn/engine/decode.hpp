@@ -15,7 +15,6 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -140,7 +139,7 @@ class Decoder {
   }
 
  private:
-  static constexpr bool has_masks = std::tuple_size_v<decltype(Program::masks)> > 0;
+  static constexpr bool has_masks = Program::has_masks;
 
   Tile positions(Index g, Index first, Index count) const {
     return call_.program.tile(walk_.batch, walk_.first_head + g, 0, n_q_, first, count);

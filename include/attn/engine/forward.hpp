@@ -77,8 +77,8 @@ struct ForwardScratch {
 /// Blocks are no larger than the call needs. Where a threshold is to be found, a block is one panel
 /// whose scores against all n_k keys stay within 4 MiB.
 template <class A, class Normalizer>
-TileSizes call_tiles(Index d, Index d_v, Index n_q, Index n_k) {
-  TileSizes tiles = tile_sizes<A>(d, d_v);
+TileSizes call_tiles(Index d, Index d_v, Index n_q, Index n_k, bool has_masks = false) {
+  TileSizes tiles = tile_sizes<A>(d, d_v, has_masks);
   if (Normalizer::statistic == RowStatistic::threshold) {
     const Index fitting =
         (Index(4) << 20) / static_cast<Index>(sizeof(A)) / std::max<Index>(n_k, 1);
@@ -311,7 +311,7 @@ void with_call(const Inputs<T>& in, const Program& program, Workspace& workspace
     use(arena, C{in, program, score,
                  call_tiles<A, Normalizer>(
                      std::max({d, score.query_width(d, in.k.features()), in.k.features()}),
-                     in.v.features(), in.n_q(), in.n_k()),
+                     in.v.features(), in.n_q(), in.n_k(), Program::has_masks),
                  keys});
   };
   std::size_t bytes = 0;

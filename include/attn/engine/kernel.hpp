@@ -11,7 +11,7 @@
 // registers 3 x 4; without fused multiply-add 2 x 4, since products need a register as well.
 //
 // Queries lie along the lanes (add_panel_transposed: columns), so nothing is ever summed across
-// lanes. The functions stay out of line: inlined into a walk, g++ 12 spills the accumulators.
+// lanes. The kernels stay out of line: inlined into a walk, g++ 12 spills the accumulators.
 #pragma once
 
 #include <algorithm>
@@ -52,6 +52,52 @@ ATTN_INLINE void set_zero(Pack<A> (&c)[key_group][packs]) {
   }
 }
 
+template <Index packs, class A>
+ATTN_INLINE void store(const Pack<A> (&c)[key_group][packs], A* to, Index stride) {
+  ATTN_UNROLL
+  for (Index g = 0; g < key_group; ++g) {
+    ATTN_UNROLL
+    for (Index p = 0; p < packs; ++p) c[g][p].store(to + g * stride + p * Pack<A>::width);
+  }
+}
+
+/// c = what stands at `from`, times a factor of its own for each lane.
+template <bool rescales, Index packs, class A>
+ATTN_INLINE void load(Pack<A> (&c)[key_group][packs], const A* from, Index stride,
+                      const A* factors) {
+  ATTN_UNROLL
+  for (Index p = 0; p < packs; ++p) {
+    [[maybe_unused]] Pack<A> factor;
+    if constexpr (rescales) factor = Pack<A>::load(factors + p * Pack<A>::width);
+    ATTN_UNROLL
+    for (Index g = 0; g < key_group; ++g) {
+      c[g][p] = Pack<A>::load(from + g * stride + p * Pack<A>::width);
+      if constexpr (rescales) c[g][p] *= factor;
+    }
+  }
+}
+
+template <Index packs, class A>
+ATTN_INLINE void find_maximum(const Pack<A> (&c)[key_group][packs], A* maximum) {
+  ATTN_UNROLL
+  for (Index p = 0; p < packs; ++p) {
+    Pack<A> m = Pack<A>::load(maximum + p * Pack<A>::width);
+    ATTN_UNROLL
+    for (Index g = 0; g < key_group; ++g) m = larger(m, c[g][p]);
+    m.store(maximum + p * Pack<A>::width);
+  }
+}
+
+/// The same of `keys` rows of a tile of scores.
+template <Index packs, class A>
+ATTN_INLINE void find_maximum_of(const A* s, Index keys, A* maximum) {
+  for (Index p = 0; p < packs * Pack<A>::width; p += Pack<A>::width) {
+    Pack<A> m = Pack<A>::load(maximum + p);
+    for (Index g = 0; g < keys; ++g) m = larger(m, Pack<A>::load(s + g * panel_width<A> + p));
+    m.store(maximum + p);
+  }
+}
+
 /// f(constant) with the number of packs of a panel as a constant.
 template <class F>
 ATTN_INLINE void with_packs(Index packs, F&& f) {
@@ -60,94 +106,72 @@ ATTN_INLINE void with_packs(Index packs, F&& f) {
   if constexpr (panel_packs > 2) f(std::integral_constant<Index, 3>());
 }
 
-/// A group of keys against a panel: S[key][query] in natural order, and the maximum of each row
-/// where `maximum` is wanted (of `valid` keys: the rest of the group is padding).
+/// S = Q K^T for one panel of queries and one tile of keys, both packed, and the maximum of each
+/// row where it is wanted. The last group may be padding behind `keys`, which the maximum leaves
+/// out.
 template <Index packs, bool finds_maximum, class A>
-ATTN_NOINLINE void score_group(const A* q, const A* k, Index width, A* s, Index valid, A* maximum) {
+ATTN_NOINLINE void score_packs(const A* q, const A* k, Index width, Index keys, A* s, A* maximum) {
   using P = Pack<A>;
-  P c[key_group][packs];
-  set_zero(c);
-  multiply<packs, key_group, 1>(c, q, packs * P::width, k, key_group, width);
-  ATTN_UNROLL
-  for (Index g = 0; g < key_group; ++g) {
-    ATTN_UNROLL
-    for (Index p = 0; p < packs; ++p) c[g][p].store(s + g * panel_width<A> + p * P::width);
-  }
-  if constexpr (finds_maximum) {
-    ATTN_UNROLL
-    for (Index p = 0; p < packs; ++p) {
-      P m = P::load(maximum + p * P::width);
-      if (valid == key_group) {
-        ATTN_UNROLL
-        for (Index g = 0; g < key_group; ++g) m = larger(m, c[g][p]);
-      } else {
-        for (Index g = 0; g < valid; ++g)
-          m = larger(m, P::load(s + g * panel_width<A> + p * P::width));
-      }
-      m.store(maximum + p * P::width);
+  for (Index j = 0; j < keys; j += key_group, k += width * key_group) {
+    P c[key_group][packs];
+    set_zero(c);
+    multiply<packs, key_group, 1>(c, q, packs * P::width, k, key_group, width);
+    store(c, s + j * panel_width<A>, panel_width<A>);
+    if constexpr (finds_maximum) {
+      if (keys - j >= key_group)
+        find_maximum(c, maximum);
+      else
+        find_maximum_of<packs>(s + j * panel_width<A>, keys - j, maximum);
     }
   }
 }
 
-/// S = Q K^T for one panel of queries and one tile of keys, both packed.
 template <bool finds_maximum, class A>
 void score_panel(Index packs, const A* q, const A* k, Index width, Index keys, A* s, A* maximum) {
   with_packs(packs, [&](auto constant) {
-    for (Index j = 0; j < keys; j += key_group)
-      score_group<constant, finds_maximum>(q, k + j * width, width, s + j * panel_width<A>,
-                                           std::min(key_group, keys - j), maximum);
+    score_packs<constant, finds_maximum>(q, k, width, keys, s, maximum);
   });
-}
-
-/// A group of columns of the output of a panel: C = C rescale + P V.
-template <Index packs, bool rescales, class A>
-ATTN_NOINLINE void add_group(const A* p, const A* v, Index keys, A* c, const A* rescale) {
-  using Q = Pack<A>;
-  constexpr Index stride = packs * Q::width;
-  Q sum[key_group][packs];
-  ATTN_UNROLL
-  for (Index r = 0; r < packs; ++r) {
-    [[maybe_unused]] Q factor;
-    if constexpr (rescales) factor = Q::load(rescale + r * Q::width);
-    ATTN_UNROLL
-    for (Index g = 0; g < key_group; ++g) {
-      sum[g][r] = Q::load(c + g * stride + r * Q::width);
-      if constexpr (rescales) sum[g][r] *= factor;
-    }
-  }
-  multiply<packs, key_group, 1>(sum, p, panel_width<A>, v, key_group, keys);
-  ATTN_UNROLL
-  for (Index g = 0; g < key_group; ++g) ATTN_UNROLL
-  for (Index r = 0; r < packs; ++r) sum[g][r].store(c + g * stride + r * Q::width);
 }
 
 /// C = C rescale + P V with P a tile of a panel and V packed by columns; C [column][query], columns
 /// padded to whole groups.
+template <Index packs, bool rescales, class A>
+ATTN_NOINLINE void add_packs(const A* p, const A* v, Index keys, Index cols, A* c,
+                             const A* rescale) {
+  constexpr Index stride = packs * Pack<A>::width;
+  for (Index first = 0; first < cols; first += key_group, v += keys * key_group) {
+    Pack<A> sum[key_group][packs];
+    load<rescales>(sum, c + first * stride, stride, rescale);
+    multiply<packs, key_group, 1>(sum, p, panel_width<A>, v, key_group, keys);
+    store(sum, c + first * stride, stride);
+  }
+}
+
 template <bool rescales, class A>
 void add_panel(Index packs, const A* p, const A* v, Index keys, Index cols, A* c,
                const A* rescale) {
-  with_packs(packs, [&](auto constant) {
-    for (Index first = 0; first < cols; first += key_group)
-      add_group<constant, rescales>(p, v + first * keys, keys,
-                                    c + first * constant * Pack<A>::width, rescale);
-  });
+  with_packs(packs,
+             [&](auto constant) { add_packs<constant, rescales>(p, v, keys, cols, c, rescale); });
 }
 
-/// A group of keys: C[key][column] += sum_i X[i][column] P[key][i], of `valid` keys.
+/// C += P^T X for `packs` packs of columns: C[key][column] += sum_i X[i][column] P[key][i].
 template <Index packs, class A>
-ATTN_NOINLINE void add_transposed_group(const A* x, Index x_stride, const A* p, Index queries, A* c,
-                                        Index c_stride, Index valid) {
+ATTN_NOINLINE void add_packs_transposed(const A* x, Index x_stride, const A* p, Index queries,
+                                        Index keys, A* c, Index c_stride) {
   using P = Pack<A>;
-  P sum[key_group][packs];
-  set_zero(sum);
-  multiply<packs, key_group, panel_width<A>>(sum, x, x_stride, p, 1, queries);
-  ATTN_UNROLL
-  for (Index g = 0; g < key_group; ++g) {
-    if (g < valid) {
-      ATTN_UNROLL
-      for (Index r = 0; r < packs; ++r) {
-        A* to = c + g * c_stride + r * P::width;
-        (P::load(to) + sum[g][r]).store(to);
+  for (Index j = 0; j < keys;
+       j += key_group, p += key_group * panel_width<A>, c += key_group * c_stride) {
+    P sum[key_group][packs];
+    set_zero(sum);
+    multiply<packs, key_group, panel_width<A>>(sum, x, x_stride, p, 1, queries);
+    ATTN_UNROLL
+    for (Index g = 0; g < key_group; ++g) {
+      if (g < keys - j) {
+        ATTN_UNROLL
+        for (Index r = 0; r < packs; ++r) {
+          A* to = c + g * c_stride + r * P::width;
+          (P::load(to) + sum[g][r]).store(to);
+        }
       }
     }
   }
@@ -158,15 +182,13 @@ template <class A>
 void add_panel_transposed(const A* x, Index x_stride, const A* p, Index queries, Index keys, A* c,
                           Index c_stride) {
   const Index all = x_stride / Pack<A>::width, parts = (all + panel_packs - 1) / panel_packs;
-  for (Index j = 0; j < keys; j += key_group)
-    for (Index part = 0; part < parts; ++part) {
-      const Index first = part * all / parts, packs = (part + 1) * all / parts - first;
-      with_packs(packs, [&](auto constant) {
-        add_transposed_group<constant>(x + first * Pack<A>::width, x_stride, p + j * panel_width<A>,
-                                       queries, c + j * c_stride + first * Pack<A>::width, c_stride,
-                                       std::min(key_group, keys - j));
-      });
-    }
+  for (Index part = 0; part < parts; ++part) {
+    const Index first = part * all / parts, packs = (part + 1) * all / parts - first;
+    with_packs(packs, [&](auto constant) {
+      add_packs_transposed<constant>(x + first * Pack<A>::width, x_stride, p, queries, keys,
+                                     c + first * Pack<A>::width, c_stride);
+    });
+  }
 }
 
 /// The same two products with K and V where they lie. Few panels use each number of them so seldom
@@ -194,62 +216,37 @@ ATTN_INLINE void multiply_direct(Pack<A> (&c)[key_group][packs], const A* a, Ind
 }
 
 template <Index packs, bool finds_maximum, class A>
-ATTN_NOINLINE void score_direct_group(const A* q, const Operand<A>& k, Index first, A* s,
-                                      A* maximum) {
-  using P = Pack<A>;
-  P c[key_group][packs];
-  set_zero(c);
-  multiply_direct(c, q, packs * P::width, k, first);
-  ATTN_UNROLL
-  for (Index p = 0; p < packs; ++p) {
-    ATTN_UNROLL
-    for (Index g = 0; g < key_group; ++g)
-      c[g][p].store(s + (first + g) * panel_width<A> + p * P::width);
-    if constexpr (finds_maximum) {
-      P m = P::load(maximum + p * P::width);
-      ATTN_UNROLL
-      for (Index g = 0; g < key_group; ++g) m = larger(m, c[g][p]);
-      m.store(maximum + p * P::width);
-    }
+ATTN_NOINLINE void score_packs_direct(const A* q, const Operand<A>& k, A* s, A* maximum) {
+  for (Index j = 0; j < k.rows; j += key_group) {
+    Pack<A> c[key_group][packs];
+    set_zero(c);
+    multiply_direct(c, q, packs * Pack<A>::width, k, j);
+    store(c, s + j * panel_width<A>, panel_width<A>);
+    if constexpr (finds_maximum) find_maximum(c, maximum);
   }
 }
 
 template <bool finds_maximum, class A>
 void score_panel_direct(Index packs, const A* q, const Operand<A>& k, A* s, A* maximum) {
-  with_packs(packs, [&](auto constant) {
-    for (Index j = 0; j < k.rows; j += key_group)
-      score_direct_group<constant, finds_maximum>(q, k, j, s, maximum);
-  });
+  with_packs(packs,
+             [&](auto constant) { score_packs_direct<constant, finds_maximum>(q, k, s, maximum); });
 }
 
 template <Index packs, class A>
-ATTN_NOINLINE void add_direct_group(const A* p, const Operand<A>& columns, Index first, A* c,
-                                    const A* rescale) {
-  using Q = Pack<A>;
-  constexpr Index stride = packs * Q::width;
-  Q sum[key_group][packs];
-  ATTN_UNROLL
-  for (Index r = 0; r < packs; ++r) {
-    const Q factor = Q::load(rescale + r * Q::width);
-    ATTN_UNROLL
-    for (Index g = 0; g < key_group; ++g)
-      sum[g][r] = Q::load(c + g * stride + r * Q::width) * factor;
-  }
-  multiply_direct(sum, p, panel_width<A>, columns, first);
-  ATTN_UNROLL
-  for (Index g = 0; g < key_group; ++g) {
-    ATTN_UNROLL
-    for (Index r = 0; r < packs; ++r) sum[g][r].store(c + g * stride + r * Q::width);
+ATTN_NOINLINE void add_packs_direct(const A* p, const Operand<A>& columns, A* c, const A* rescale) {
+  constexpr Index stride = packs * Pack<A>::width;
+  for (Index first = 0; first < columns.rows; first += key_group) {
+    Pack<A> sum[key_group][packs];
+    load<true>(sum, c + first * stride, stride, rescale);
+    multiply_direct(sum, p, panel_width<A>, columns, first);
+    store(sum, c + first * stride, stride);
   }
 }
 
 template <class A>
 void add_panel_direct(Index packs, const A* p, const Operand<A>& v, A* c, const A* rescale) {
-  const Operand<A> columns = v.transposed();
-  with_packs(packs, [&](auto constant) {
-    for (Index first = 0; first < columns.rows; first += key_group)
-      add_direct_group<constant>(p, columns, first, c + first * constant * Pack<A>::width, rescale);
-  });
+  with_packs(packs,
+             [&](auto constant) { add_packs_direct<constant>(p, v.transposed(), c, rescale); });
 }
 
 /// C += A B for the projections of score functions, outside of the hot loops.

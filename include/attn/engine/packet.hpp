@@ -183,6 +183,16 @@ Pack<A> shift_left(const Pack<A>& a) {
   return Pack<A>(result);
 }
 
+/// Asks the memory for what stands at an address. Whatever only calls this must be inlined as well:
+/// g++ drops calls of functions without an effect.
+ATTN_INLINE void prefetch(const void* address) {
+#if defined(__GNUC__)
+  __builtin_prefetch(address);
+#else
+  Eigen::internal::prefetch(static_cast<const char*>(address));
+#endif
+}
+
 /// Where the scores of one pack stand: `lanes` queries from `first_query` on, against one key.
 /// `query` holds their positions as numbers, as users' packet rules see them.
 template <class A>

@@ -44,13 +44,14 @@ struct TileSizes {
 
 /// The queries and the outputs of a block take 192 KiB each, well within a second-level cache of
 /// 1 MiB, so that keys and values are packed once for as many queries as can be. The scores of a
-/// panel (48 queries by 64 keys of float take 12 KiB) and its queries stay in the first level.
+/// panel (48 queries by 96 keys of float take 18 KiB) and its queries (12 KiB for d = 64) stay in a
+/// first level of 32 KiB. Under masks smaller tiles leave out more.
 template <class A>
-constexpr TileSizes tile_sizes(Index d, Index d_v) {
+constexpr TileSizes tile_sizes(Index d, Index d_v, bool has_masks = false) {
   constexpr Index block_bytes = 192 * 1024;
   const Index widest = std::max<Index>({d, d_v, 1});
   const Index panels = block_bytes / static_cast<Index>(sizeof(A)) / widest / panel_width<A>;
-  return {std::clamp<Index>(panels, 1, 16) * panel_width<A>, 64};
+  return {std::clamp<Index>(panels, 1, 16) * panel_width<A>, has_masks ? 64 : 96};
 }
 
 /// Up to so many panels of a block use keys and values where they lie: packing a number costs as

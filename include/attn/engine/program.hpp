@@ -53,6 +53,7 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
   using Gradients = PartGradients<A, Score, Normalizer, Mod..., Prob...>;
   static constexpr std::size_t mod_count = sizeof...(Mod);
   static constexpr std::size_t prob_count = sizeof...(Prob);
+  static constexpr bool has_masks = sizeof...(Mask) > 0;
   /// Whether weights may be modified before the sum of their row is known.
   static constexpr bool probs_are_linear = (true && ... && Prob::is_linear);
   /// Whether a score of -inf may come from a modifier.
@@ -114,7 +115,7 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
   }
 
   /// The score modifiers as one function of a score and its position, for one tile.
-  auto modifier(const Tile& t) const {
+  ATTN_INLINE auto modifier(const Tile& t) const {
     return [bound = std::apply([&](const Mod&... mod) { return std::tuple(bind<Mod>(mod, t)...); },
                                mods),
             e = t.extent](Pack<A> s, [[maybe_unused]] const PackPosition<A>& at) {
@@ -142,7 +143,7 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
   }
 
   template <class M>
-  static auto bind(const M& mod, [[maybe_unused]] const Tile& t) {
+  ATTN_INLINE static auto bind(const M& mod, [[maybe_unused]] const Tile& t) {
     if constexpr (requires { mod.template bind<A>(t); })
       return mod.template bind<A>(t);
     else

@@ -219,6 +219,7 @@ class TileWalk {
     const Extent e = tile.positions.extent;
     if (ScoreTile::is_product && Program::mod_count == 0 && tile.verdict == Verdict::full)
       return raw_scores<true>(tile, maximum);
+    const auto modify = program.modifier(tile.positions);
     raw_scores<false>(tile, nullptr);
     const auto transform = [&](auto&& f) {
       for (Index i = 0; i < tile.panel.count; i += Pack<A>::width) {
@@ -232,7 +233,6 @@ class TileWalk {
         m.store(maximum + i);
       }
     };
-    const auto modify = program.modifier(tile.positions);
     if (tile.verdict == Verdict::mixed)
       transform([&](const Pack<A>& s, const PackPosition<A>& at) {
         return program.mask(modify(s, at), at, e, minus_infinity<A>);

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <tuple>
 #include <type_traits>
 
 #include <attn/config.hpp>
@@ -27,11 +26,11 @@ template <class T, class Program, class ScoreTile>
 inline constexpr bool can_be_tiny =
     std::is_same_v<T, typename Program::Accumulator>&& ScoreTile::is_product &&
     !ScoreTile::projects_queries && !ScoreTile::projects_keys && Program::mod_count == 0 &&
-    Program::prob_count == 0 && std::tuple_size_v<decltype(Program::masks)> == 0 &&
+    Program::prob_count == 0 && !Program::has_masks &&
     Program::NormalizerPart::statistic == RowStatistic::sum_of_exp;
 
 /// Multiply-adds of a head up to which plain loops win, and the scores that these can have.
-inline constexpr Index tiny_products = 96, tiny_scores = tiny_products / 2;
+inline constexpr Index tiny_products = 150, tiny_scores = tiny_products / 2;
 
 template <class T>
 bool is_tiny(const Inputs<T>& in) {
