@@ -63,7 +63,8 @@ function(attn_can_sanitize compiler result)
 endfunction()
 
 set(suites test sanitize)
-attn_build_suite(test)
+# The benchmarks are only tried here, so they need not be fast.
+attn_build_suite(test -DATTN_BENCH_OPTIMIZATION=-O1)
 find_program(clang clang++ NO_CACHE)
 set(sanitizing_compiler "")
 if(clang)

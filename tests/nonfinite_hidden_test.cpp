@@ -191,4 +191,20 @@ TEST(HiddenQuery, ReachesNoGradient) {
                         support::forward_and_backward(clean, parts), flatten);
 }
 
+TEST(HiddenValue, OfAScoreOfMinusInfinityStaysOut) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const Index n : {2, 3, 9, 40, 300}) {
+    Eigen::MatrixXf Q = Eigen::MatrixXf::Ones(n, 3), K = Eigen::MatrixXf::Random(n, 3);
+    Eigen::MatrixXf V = Eigen::MatrixXf::Random(n, 4);
+    const Eigen::MatrixXf expected =
+        attn::attention(Q, K.bottomRows(n - 1).eval(), V.bottomRows(n - 1).eval());
+    K(0, 1) = -infinity;
+    V.row(0).setConstant(std::numeric_limits<float>::quiet_NaN());
+    const Eigen::MatrixXf found = attn::attention(Q, K, V);
+    EXPECT_TRUE((found - expected).cwiseAbs().maxCoeff() <= 1e-5f) << n;
+    const Eigen::MatrixXf with_weights = attn::attention_with_weights(Q, K, V).output;
+    EXPECT_TRUE((with_weights - expected).cwiseAbs().maxCoeff() <= 1e-5f) << n;
+  }
+}
+
 }  // namespace

@@ -90,22 +90,22 @@ TileSizes call_tiles(Index d, Index d_v, Index n_q, Index n_k, bool has_masks = 
 }
 
 /// NaN and inf in V reach every query that sees them, however small its weight, and no other. Where
-/// a tile has both kinds, this notes 1 for the pairs that are visible while their scores last.
+/// V is not finite, this notes 1 for the pairs that are visible while their scores last.
 template <class Walk, class A>
-bool note_visible(const Walk& walk, const KeyTile& tile, const PaddedTile<A>& visible) {
-  if (!walk.may_hide(tile) || walk.values(tile.first, tile.count).all_finite()) return false;
+void note_visible(const Walk& walk, const KeyTile& tile, const PaddedTile<A>& visible) {
   const PaddedTile<A>& s = walk.scratch().s;
   for (Index j = 0; j < tile.count; ++j)
     for (Index i = 0; i < tile.panel.count; i += Pack<A>::width)
       select(Pack<A>::load(s.column(j) + i) == Pack<A>(minus_infinity<A>), Pack<A>(0), Pack<A>(1))
           .store(visible.column(j) + i);
-  return true;
 }
 
-/// Packs the values of a tile for add_output.
+/// Packs the values of a tile for add_output, which must be careful where they are not finite.
 template <class Walk, class A>
-void pack_values(const Walk& walk, Index first, Index count, A* v) {
-  pack(walk.values(first, count).transposed(), key_group, v);
+bool pack_values(const Walk& walk, Index first, Index count, bool packs, A* v) {
+  const Operand<A> values = walk.values(first, count);
+  if (packs) pack(values.transposed(), key_group, v);
+  return !values.all_finite();
 }
 
 /// O = O rescale + P V for a tile of weights, which stand in place of its scores. `careful`: zeros
@@ -205,11 +205,12 @@ template <class Walk, class Scratch, class F>
 void for_each_weights(const Walk& walk, const Scratch& scratch, F&& f) {
   using A = typename Walk::A;
   const auto& program = walk.call().program;
+  bool careful = false;
   walk.for_each_tile(
-      [&](Index first, Index count) { pack_values(walk, first, count, scratch.v); },
+      [&](Index first, Index count) { careful = pack_values(walk, first, count, true, scratch.v); },
       [&](const KeyTile& tile) {
         walk.scores(tile, scratch.maximum);
-        const bool careful = note_visible(walk, tile, scratch.visible);
+        if (careful) note_visible(walk, tile, scratch.visible);
         const A* shift = scratch.rows.shift + tile.panel.first;
         const A* second = scratch.rows.second + tile.panel.first;
         walk.transform_scores(tile, [&](const Pack<A>& s, const PackPosition<A>& at) {
@@ -254,14 +255,15 @@ void forward_fused(const Walk& walk, const Scratch& scratch, const Outputs<T, A>
   std::fill_n(scratch.output, padded<A>(walk.block().count) * grouped(walk.call().in.v.features()),
               A(0));
   scratch.online.start(walk.block().count);
+  bool careful = false;
   walk.for_each_tile(
       [&](Index first, Index count) {
-        if (!walk.is_direct()) pack_values(walk, first, count, scratch.v);
+        careful = pack_values(walk, first, count, !walk.is_direct(), scratch.v);
       },
       [&](const KeyTile& tile) {
-        bool careful = false;
-        update_rows(walk, tile, scratch,
-                    [&] { careful = note_visible(walk, tile, scratch.visible); });
+        update_rows(walk, tile, scratch, [&] {
+          if (careful) note_visible(walk, tile, scratch.visible);
+        });
         if constexpr (std::remove_cvref_t<decltype(program)>::prob_count > 0)
           walk.transform_scores(tile, [&](const Pack<A>& p, const PackPosition<A>& at) {
             return program.modify_probability(p, at, tile.positions.extent);

@@ -77,7 +77,8 @@ struct TinyHead {
   A mixture(Index i, Index c) const {
     A total(0);
     for (Index j = 0; j < k.tokens; ++j)
-      total += s[i * k.tokens + j] * v.data[j * v.token_stride + c * v.feature_stride];
+      if (s[i * k.tokens + j] != A(0))  // a score of -inf: what V holds does not matter
+        total += s[i * k.tokens + j] * v.data[j * v.token_stride + c * v.feature_stride];
     return total;
   }
 };
