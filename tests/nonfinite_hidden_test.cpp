@@ -192,18 +192,32 @@ TEST(HiddenQuery, ReachesNoGradient) {
 }
 
 TEST(HiddenValue, OfAScoreOfMinusInfinityStaysOut) {
-  const float infinity = std::numeric_limits<float>::infinity();
   for (const Index n : {2, 3, 9, 40, 300}) {
     Eigen::MatrixXf Q = Eigen::MatrixXf::Ones(n, 3), K = Eigen::MatrixXf::Random(n, 3);
     Eigen::MatrixXf V = Eigen::MatrixXf::Random(n, 4);
     const Eigen::MatrixXf expected =
         attn::attention(Q, K.bottomRows(n - 1).eval(), V.bottomRows(n - 1).eval());
-    K(0, 1) = -infinity;
+    K(0, 1) = -std::numeric_limits<float>::infinity();
     V.row(0).setConstant(std::numeric_limits<float>::quiet_NaN());
     const Eigen::MatrixXf found = attn::attention(Q, K, V);
     EXPECT_TRUE((found - expected).cwiseAbs().maxCoeff() <= 1e-5f) << n;
     const Eigen::MatrixXf with_weights = attn::attention_with_weights(Q, K, V).output;
     EXPECT_TRUE((with_weights - expected).cwiseAbs().maxCoeff() <= 1e-5f) << n;
+  }
+}
+
+TEST(HiddenKey, OfAScoreOfMinusInfinityReachesNoGradient) {
+  for (const Index n_q : {1, 16, 60, 300}) {
+    Problem<> p({.n_q = n_q, .n_k = 60, .d = 2, .d_v = 3});
+    p.Q = p.Q.cwiseAbs().eval();
+    const auto masked = std::tuple(attn::mask_mod([](attn::Position at) { return at.key != 5; }));
+    const auto expected = support::forward_and_backward(p, masked);
+    p.K(5, 0) = -infinity;
+    p.V(5, 1) = nan;
+    const auto found = support::forward_and_backward(p, std::tuple());
+    EXPECT_TRUE(support::near(found.query, expected.query, 1e-12)) << n_q;
+    EXPECT_TRUE(support::near(found.key, expected.key, 1e-12)) << n_q;
+    EXPECT_TRUE(support::near(found.value, expected.value, 1e-12)) << n_q;
   }
 }
 

@@ -18,6 +18,10 @@ TYPED_TEST_SUITE(Packing, Scalars);
 
 constexpr Index sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 50};
 
+Index packed_size(Index rows, Index cols, Index group) {
+  return (rows + group - 1) / group * group * cols;
+}
+
 /// What stands in row r and column c.
 template <class A>
 A number(Index r, Index c) {
@@ -49,7 +53,7 @@ TYPED_TEST(Packing, PutsGroupsOfRowsSideBySide) {
       for (const Index rows : sizes)
         for (const Index cols : sizes) {
           const Stored<A> from(rows, cols, 3, row_major);
-          const Index size = attn::engine::packed_size(rows, cols, group);
+          const Index size = packed_size(rows, cols, group);
           std::vector<A> to(std::size_t(size) + 1, A(-2));
           attn::engine::pack(from.operand, group, to.data(), A(2));
           for (Index r = 0; r < (rows + group - 1) / group * group; ++r)
@@ -66,7 +70,7 @@ TYPED_TEST(Packing, PutsGroupsOfRowsSideBySide) {
 TYPED_TEST(Packing, OfATransposedOperandSwapsRowsAndColumns) {
   using A = TypeParam;
   const Stored<A> from(5, 9, 0, true);
-  std::vector<A> to(std::size_t(attn::engine::packed_size(9, 5, 4)));
+  std::vector<A> to(std::size_t(packed_size(9, 5, 4)));
   attn::engine::pack(from.operand.transposed(), 4, to.data());
   EXPECT_EQ(to[0], number<A>(0, 0));
   EXPECT_EQ(to[1], number<A>(0, 1));

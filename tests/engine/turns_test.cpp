@@ -35,6 +35,8 @@ TEST(Turns, OfAFailedTaskKeepNobodyWaiting) {
   { const attn::engine::FailTurns task{turns}; }
   waiting.join();
   EXPECT_FALSE(came);
+  turns.pass(0);
+  EXPECT_FALSE(turns.wait(0, 0));
 }
 
 }  // namespace

@@ -132,8 +132,10 @@ class BlockBackward {
     walk_.for_each_tile(
         [&](Index first, Index count) {
           pack(walk_.values(first, count), key_group, scratch_.v);
+          const Operand<A> keys = walk_.keys(first, count);
+          keys_are_finite_ = keys.all_finite();
           if constexpr (ScoreTile::is_product)
-            pack(walk_.keys(first, count).transposed(), key_group, scratch_.k_columns);
+            pack(keys.transposed(), key_group, scratch_.k_columns);
         },
         [&](const KeyTile& tile) {
           load_tile(tile);
@@ -188,18 +190,19 @@ class BlockBackward {
     }
   }
 
-  void load_panel(const Panel& panel) const {
+  void load_panel(const Panel& panel) {
     const QueryBlock& b = walk_.block();
     const Operand<A> d =
         load_operand<A>(Slice<const T>(views_.d_output, b.batch, b.head), b.first + panel.first,
                         panel.count, walk_.scratch().staging);
+    block_is_finite_ = block_is_finite_ && d.all_finite();
     pack(d, panel_rows<A>(panel), d_output(panel).data);
     pack(d.transposed(), sizes_.value, scratch_.d_output_rows + panel.first * sizes_.value);
-    if constexpr (ScoreTile::is_product) {
-      const PaddedTile<A> q = walk_.queries(panel);
-      pack(Operand<A>(q.const_map(panel.count, query_width())).transposed(), sizes_.query,
-           scratch_.q_rows + panel.first * sizes_.query);
-    }
+    const PaddedTile<A> q = walk_.queries(panel);
+    const Operand<A> queries(q.const_map(panel.count, query_width()));
+    block_is_finite_ = block_is_finite_ && queries.all_finite();
+    if constexpr (ScoreTile::is_product)
+      pack(queries.transposed(), sizes_.query, scratch_.q_rows + panel.first * sizes_.query);
   }
 
   /// D: for softmax the product of an output row with its gradient; else a walk of its own.
@@ -312,7 +315,7 @@ class BlockBackward {
   /// hidden, be it the padding behind the last query, pay for it.
   void differentiate(const KeyTile& tile) {
     const Index whole = tile.panel.count / P::width * P::width;
-    const bool hides = !is_exponential || sees_nothing_ || walk_.may_hide(tile);
+    const bool hides = !is_exponential || sees_nothing_ || !is_finite() || walk_.may_hide(tile);
     if (!hides) differentiate_packs<false>(tile, 0, whole);
     differentiate_packs<true>(tile, hides ? 0 : whole, tile.panel.count);
   }
@@ -339,7 +342,7 @@ class BlockBackward {
     const Index from_range = tile.first - walk_.key_range().first;
     A* dv = scratch_.d_values + from_range * sizes_.value;
     const A* d_rows = scratch_.d_output_rows + panel.first * sizes_.value;
-    const bool careful = walk_.may_hide(tile) && !inputs_are_finite(tile);
+    const bool careful = !is_finite() && (is_exponential || sees_nothing_ || walk_.may_hide(tile));
     if (careful)
       add_transposed_product_of_visible<A>(dv, sizes_.value,
                                            walk_.scratch().s.const_map(panel.count, tile.count),
@@ -375,12 +378,8 @@ class BlockBackward {
     add_transposed_product_of_visible<A>(dk, sizes_.key, ds, q_rows, sizes_.query, query_width());
   }
 
-  bool inputs_are_finite(const KeyTile& tile) const {
-    const Panel& panel = tile.panel;
-    return walk_.keys(tile.first, tile.count).all_finite() &&
-           Operand<A>(walk_.queries(panel).const_map(panel.count, query_width())).all_finite() &&
-           Operand<A>(d_output(panel).const_map(panel.count, d_v())).all_finite();
-  }
+  /// Whether zeros of P' and dS keep out what they should: not where they meet NaN or inf.
+  bool is_finite() const { return keys_are_finite_ && block_is_finite_; }
 
   /// d logit_h = -exp(logit_h - Z_i) D_i, summed over the queries that see a key.
   void add_sink_gradient() {
@@ -401,6 +400,8 @@ class BlockBackward {
   const BackwardViews<T, A>& views_;
   Gradients& gradients_;
   bool sees_nothing_ = false;  ///< some row has no visible key
+  bool keys_are_finite_ = true;
+  bool block_is_finite_ = true;  ///< queries and dO
 };
 
 }  // namespace engine

@@ -128,7 +128,8 @@ void find_threshold(const PaddedTile<A>& s, Index i, Index keys, A* shift, A* th
       first += e;
       second += e * e;
     }
-    const PackMask<A> moves = enough < abs(Normalizer::total(first, second) - Pack<A>(1));
+    const PackMask<A> moves =
+        (Pack<A>(lowest) < m) & (enough < abs(Normalizer::total(first, second) - Pack<A>(1)));
     tau = select(moves, min(tau + Normalizer::newton_step(count, first, second), most), tau);
     if (!any(moves)) break;
   }

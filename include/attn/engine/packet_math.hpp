@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// exp, log, tanh of SIMD packs. Where Eigen has no packet function they go lane by lane.
+// exp, log, tanh of SIMD packs.
 #pragma once
 
 #include <cmath>
@@ -12,15 +12,6 @@
 
 ATTN_BEGIN_NAMESPACE
 namespace engine {
-
-/// f of every lane, one after the other.
-template <class A, class F>
-Pack<A> map_lanes(const Pack<A>& a, F&& f) {
-  A lanes[Pack<A>::width];
-  a.store(lanes);
-  for (A& lane : lanes) lane = f(lane);
-  return Pack<A>::load(lanes);
-}
 
 /// exp for all arguments: 0 far below, +inf far above, NaN for NaN. Eigen's clamps at both ends.
 template <class A>

@@ -97,11 +97,6 @@ ATTN_NOINLINE void copy_rows(Rows<const A> from, Rows<A> to, Index rows, Index c
   strips(c, std::type_identity<A>(), 1);
 }
 
-/// The memory that pack() fills, in numbers.
-inline Index packed_size(Index rows, Index cols, Index group) {
-  return (rows + group - 1) / group * group * cols;
-}
-
 /// Fills `to` with factor * from as [row / group][column][group]; rows past the last are zero.
 template <class A>
 void pack(const Operand<A>& from, Index group, A* to, A factor = A(1)) {
@@ -117,10 +112,11 @@ void pack(const Operand<A>& from, Index group, A* to, A factor = A(1)) {
   }
 }
 
-/// Writes a matrix to tokens first, first + 1, ... in their storage type. `buffer` holds as many
-/// numbers as the matrix.
+/// Writes a matrix to tokens first, first + 1, ... in their storage type; nothing where the view is
+/// one of nothing. `buffer` holds as many numbers as the matrix.
 template <class A, class T>
 ATTN_NOINLINE void write_tokens(Operand<A> from, const Slice<T>& to, Index first, A* buffer) {
+  if (!to.data) return;
   T* data = to.data + first * to.token_stride;
   if constexpr (std::is_same_v<A, T>) {
     const auto copy = [&](const Operand<A>& m, Index stride) {

@@ -22,28 +22,28 @@ class Turns {
   bool wait(Index sum, Index turn) {
     std::atomic<Index>& next = next_[static_cast<std::size_t>(sum)];
     for (Index now = next.load(); now != turn; now = next.load()) {
-      if (failed_.load()) return false;
+      if (now == failed) return false;
       next.wait(now);
     }
     return true;
   }
+  /// For the task whose turn it is. A failure stays one.
   void pass(Index sum) {
     std::atomic<Index>& next = next_[static_cast<std::size_t>(sum)];
-    ++next;
-    next.notify_all();
+    Index now = next.load();
+    if (now != failed && next.compare_exchange_strong(now, now + 1)) next.notify_all();
   }
   /// Wakes everyone who waits: a task has thrown.
   void fail() {
-    failed_ = true;
     for (std::atomic<Index>& next : next_) {
-      next = -1;
+      next = failed;
       next.notify_all();
     }
   }
 
  private:
+  static constexpr Index failed = -1;
   std::vector<std::atomic<Index>> next_;
-  std::atomic<bool> failed_{false};
 };
 
 /// Fails the turns of a task that ends before it is done.
