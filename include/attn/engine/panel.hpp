@@ -206,7 +206,8 @@ Operand<A> load_operand(const Slice<const T>& from, Index first, Index count, A*
   return {buffer, count, features, count, false};
 }
 
-/// A matrix of scratch: rows padded to whole packs, the padding zero.
+/// A matrix of scratch by columns, each padded to whole packs. What the padding holds is up to who
+/// writes it.
 template <class A>
 struct PaddedTile {
   A* data = nullptr;
