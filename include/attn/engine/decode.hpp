@@ -179,7 +179,7 @@ class Decoder {
     for (Index r = 0; r < count_; ++r) least = rows_.absorb(r, scratch_.s.row(r), count, least);
     const bool hides = !(Eigen::internal::predux_min(least.raw) > minus_infinity<A>);
     const StoredRows<S> v = values_.load(first, count);
-    const bool careful = hides && !all_finite<A>(v);
+    const bool careful = hides && !all_finite<A>(v.data, v.count, v.length, v.stride);
     if constexpr (Program::prob_count > 0) modify_probabilities(first, count, careful);
     if (careful) return add_visible(first, count);
     const Index next = first + count;

@@ -170,11 +170,9 @@ struct Operand {
 
   Operand transposed() const { return {data, cols, rows, stride, !row_major}; }
 
-  /// Whether every number is finite: x - x is 0, and else NaN.
   bool all_finite() const {
-    bool finite = true;
-    visit([&](const auto& m) { finite = (m.array() - m.array()).sum() == A(0); });
-    return finite;
+    return row_major ? engine::all_finite<A>(data, rows, cols, stride)
+                     : engine::all_finite<A>(data, cols, rows, stride);
   }
 };
 
