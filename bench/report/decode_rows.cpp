@@ -141,7 +141,7 @@ void measure_bandwidth(Row& row, const Settings& settings) {
       race({call.run, reading(read<1>), reading(read<4>)}, probes<float>(), settings);
   keep(result, row);
   const auto rate = [&](std::size_t k) {
-    return double(count) * sizeof(float) / result.seconds[k] / 1e9;
+    return double(count) * sizeof(float) / result.median.seconds[k] / 1e9;
   };
   row.numbers["gigabytes_per_second"] = rate(0);
   row.numbers["read_gigabytes_per_second"] = rate(1);
@@ -153,10 +153,7 @@ void measure_bandwidth(Row& row, const Settings& settings) {
 /// Times two decodes against each other.
 void compare(const Checked& call, const Checked& base, Row& row, const Settings& settings) {
   if (!correct(call, row, settings) || !correct(base, row, settings)) return;
-  const Race result = race({call.run, base.run}, probes<float>(), settings);
-  keep(result, row);
-  row.numbers["base_seconds"] = result.seconds[1];
-  row.value = result.seconds[0] / result.seconds[1];
+  keep_ratio(race({call.run, base.run}, probes<float>(), settings), row);
 }
 
 void measure_grouped(Row& row, const Settings& settings) {

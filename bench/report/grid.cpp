@@ -21,11 +21,12 @@ Cell measure_cell(Index n, Index d, const Settings& settings, Grid& grid) {
                             [&] { textbook = plain_eigen::textbook(p.Q, p.K, p.V); },
                             [&] { row_max = plain_eigen::row_max(p.Q, p.K, p.V); }},
                            probes<float>(), settings);
-  grid.peak = std::max(grid.peak, result.peak);
-  grid.product = std::max(grid.product, result.product);
+  grid.peak = std::max(grid.peak, result.median.peak);
+  grid.product = std::max(grid.product, result.median.product);
   const double error =
       std::max({forward_error(attn, p), forward_error(textbook, p), forward_error(row_max, p)});
-  return {n, d, result.seconds[0], result.seconds[1], result.seconds[2], error};
+  return {n,    d, result.median.seconds[0], result.median.seconds[1], result.median.seconds[2],
+          error};
 }
 
 void measure(Row& row, const Settings& settings, Grid& grid) {

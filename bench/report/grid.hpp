@@ -20,7 +20,7 @@ struct Cell {
 
 struct Grid {
   std::vector<Cell> cells;
-  double peak = 0, product = 0;  ///< FLOP/s, the best of all cells
+  double peak = 0, product = 0;  ///< FLOP/s, the most of all cells
 };
 
 /// One row whose value is that of the worst cell; the cells themselves go to `grid`, which outlives

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <ctime>
-#include <limits>
+#include <iterator>
 
 namespace bench::report {
 namespace {
@@ -37,37 +37,59 @@ int repetitions_a_turn(const Call& call) {
   return static_cast<int>(std::clamp(std::ceil(20e-6 / seconds_of(call, 2, false)), 1.0, 1000.0));
 }
 
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
 }  // namespace
 
 Race race(const std::vector<Call>& calls, const Probes& probes, const Settings& settings) {
   constexpr int most_rounds = 1000;
-  const double never = std::numeric_limits<double>::infinity();
   std::vector<int> repetitions;
   for (const Call& call : calls) repetitions.push_back(repetitions_a_turn(call));
-  Race result;
-  result.seconds.assign(calls.size(), never);
-  double product_seconds = never, spent = 0;
+  std::vector<std::vector<double>> turns(calls.size());
+  std::vector<double> peaks, product_turns;
+  int rounds = 0;
   const double start = now(false);
-  while (result.rounds < settings.least ||
-         (spent < settings.seconds && result.rounds < most_rounds)) {
+  while (rounds < settings.least ||
+         (now(false) - start < settings.seconds && rounds < most_rounds)) {
     for (std::size_t c = 0; c < calls.size(); ++c)
-      result.seconds[c] =
-          std::min(result.seconds[c], seconds_of(calls[c], repetitions[c], settings.cpu_time));
+      turns[c].push_back(seconds_of(calls[c], repetitions[c], settings.cpu_time));
     // The probe is short, and the first after other work often finds a slower clock.
-    for (int probe = 0; probe < 3; ++probe) result.peak = std::max(result.peak, probes.fma());
-    product_seconds = std::min(product_seconds, seconds_of(probes.product, 1, settings.cpu_time));
-    ++result.rounds;
-    spent = now(false) - start;
+    double peak = 0;
+    for (int probe = 0; probe < 3; ++probe) peak = std::max(peak, probes.fma());
+    peaks.push_back(peak);
+    product_turns.push_back(seconds_of(probes.product, 1, settings.cpu_time));
+    ++rounds;
   }
-  result.product = probes.product_flops / product_seconds;
+  const double flops = probes.product_flops;
+  Race result{
+      {{}, median(peaks), flops / median(product_turns)},
+      {{}, *std::ranges::max_element(peaks), flops / *std::ranges::min_element(product_turns)},
+      rounds};
+  for (const std::vector<double>& of_call : turns) {
+    result.median.seconds.push_back(median(of_call));
+    result.best.seconds.push_back(*std::ranges::min_element(of_call));
+  }
   return result;
 }
 
 void keep(const Race& race, Row& row) {
-  row.numbers["seconds"] = race.seconds[0];
-  row.numbers["peak_gflops"] = race.peak / 1e9;
-  row.numbers["eigen_product_gflops"] = race.product / 1e9;
+  row.numbers["seconds"] = race.median.seconds[0];
+  row.numbers["best_seconds"] = race.best.seconds[0];
+  row.numbers["peak_gflops"] = race.median.peak / 1e9;
+  row.numbers["best_peak_gflops"] = race.best.peak / 1e9;
+  row.numbers["eigen_product_gflops"] = race.median.product / 1e9;
   row.numbers["rounds"] = race.rounds;
+}
+
+void keep_ratio(const Race& race, Row& row) {
+  keep(race, row);
+  row.numbers["base_seconds"] = race.median.seconds[1];
+  row.numbers["value_of_best"] = race.best.seconds[0] / race.best.seconds[1];
+  row.value = race.median.seconds[0] / race.median.seconds[1];
 }
 
 bool correct(const Checked& call, Row& row, const Settings& settings) {

@@ -2,8 +2,9 @@
 // Calls that take turns in one process, and with them two probes of the machine: the FMA peak of
 // this build's instruction set and a product of Eigen's, 512 x 512 x 512.
 //
-// Every call counts with its best turn, since a neighbour on the machine can only slow it down; and
-// every turn stands beside a turn of the others, so that all of them had the same chances.
+// Every call counts with its median turn: every turn stands beside a turn of the others, so that a
+// neighbour on the machine or a change of its clock meets all of them alike. The best turns are kept
+// as well; among those the short probes are often the only ones that met a higher clock.
 #pragma once
 
 #include <functional>
@@ -39,10 +40,16 @@ Probes probes() {
   return {fma_flops_once<T>, [] { C.noalias() = A * B; }, 2.0 * n * n * n};
 }
 
+/// Times of the calls and FLOP/s of the probes.
+struct Turns {
+  std::vector<double> seconds;
+  double peak = 0;     ///< of the FMA probe
+  double product = 0;  ///< of Eigen's product
+};
+
 struct Race {
-  std::vector<double> seconds;  ///< best turn of each call
-  double peak = 0;              ///< best of the FMA probe, FLOP/s
-  double product = 0;           ///< best of Eigen's product, FLOP/s
+  Turns median;
+  Turns best;
   int rounds = 0;
 };
 
@@ -51,6 +58,9 @@ Race race(const std::vector<Call>& calls, const Probes& probes, const Settings& 
 
 /// Writes down what was measured beside the value of a row.
 void keep(const Race& race, Row& row);
+
+/// The same of a row whose value is the time of the first call relative to that of the second.
+void keep_ratio(const Race& race, Row& row);
 
 /// Runs and checks a call before it is timed. False, with the row marked, where it is wrong.
 bool correct(const Checked& call, Row& row, const Settings& settings);
@@ -67,8 +77,10 @@ Plan share_of_peak(std::string work, std::string what, Goal goal, Make make) {
     if (!correct(timed.call, row, settings)) return;
     const Race result = race({timed.call.run}, probes<T>(), settings);
     keep(result, row);
-    row.numbers["gflops"] = timed.flops / result.seconds[0] / 1e9;
-    row.value = timed.flops / result.seconds[0] / result.peak;
+    const auto share = [&](const Turns& t) { return timed.flops / t.seconds[0] / t.peak; };
+    row.numbers["gflops"] = timed.flops / result.median.seconds[0] / 1e9;
+    row.numbers["value_of_best"] = share(result.best);
+    row.value = share(result.median);
   };
   return {Row{work, what, "of the FMA peak", Unit::share, goal}, measure};
 }
@@ -82,10 +94,7 @@ Plan relative_time(std::string work, std::string what, std::string base, Goal go
   const auto measure = [make](Row& row, const Settings& settings) {
     const Two two = make(settings);
     if (!correct(two.call, row, settings) || !correct(two.base, row, settings)) return;
-    const Race result = race({two.call.run, two.base.run}, probes<float>(), settings);
-    keep(result, row);
-    row.numbers["base_seconds"] = result.seconds[1];
-    row.value = result.seconds[0] / result.seconds[1];
+    keep_ratio(race({two.call.run, two.base.run}, probes<float>(), settings), row);
   };
   return {Row{work, what, "of the time of " + base, Unit::ratio, goal}, measure};
 }

@@ -52,6 +52,8 @@ void print_row(std::ostream& out, const Row& row) {
                   row.numbers.at("peak_gflops"), row.numbers.at("eigen_product_gflops"));
     remark += text;
   }
+  const auto best = row.numbers.find("value_of_best");
+  if (best != row.numbers.end()) remark += "; best turns " + value_words(best->second, row.unit);
   out << "    " << remark << (row.note.empty() ? "" : "; " + row.note) << std::endl;
 }
 

@@ -46,8 +46,8 @@ void measure(Row& row, const Settings& settings) {
   const Race result =
       race({two.run, one.run, fma_loops, fma_loops_on_two}, probes<float>(), by_the_wall);
   keep(result, row);
-  const double speedup = result.seconds[1] / result.seconds[0];
-  const double of_fma = 2 * result.seconds[2] / result.seconds[3];
+  const double speedup = result.median.seconds[1] / result.median.seconds[0];
+  const double of_fma = 2 * result.median.seconds[2] / result.median.seconds[3];
   row.numbers["speedup"] = speedup;
   row.numbers["fma_speedup"] = of_fma;
   row.note = "speedup " + two_digits(speedup) + ", the loop's " + two_digits(of_fma);
