@@ -15,7 +15,6 @@
 #include <algorithm>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <attn/config.hpp>
 #include <attn/engine/backward_block.hpp>
@@ -111,49 +110,61 @@ void backward_task(const C& call, const Scratch& scratch, const Sizes& sizes,
   finish_keys(call, scratch, sizes, views, b, c, keys, gradients.template at<0>());
 }
 
-/// Gradients of everything. Tasks that share gradients of parameters run one after the other.
+/// What tasks hand to one another, and the gradient of a scale by each of them.
+template <class A>
+struct TaskSums {
+  A* queries;
+  A* scales;
+
+  TaskSums(Arena& arena, Index query_numbers, Index tasks)
+      : queries(arena.take<A>(query_numbers)), scales(arena.take<A>(tasks)) {}
+};
+
+/// Adds the gradients of parameters to `gradients` and writes the others. Tasks that share gradients
+/// of parameters run one after the other.
 template <class T, class Program, class Executor>
-typename Program::Gradients run_backward(
-    const Inputs<T>& in, const Program& program, const Executor& executor, Workspace& workspace,
-    const BackwardViews<T, typename Program::Accumulator>& views) {
+void run_backward(const Inputs<T>& in, const Program& program, const Executor& executor,
+                  Workspace& workspace,
+                  const BackwardViews<T, typename Program::Accumulator>& views,
+                  typename Program::Gradients& gradients) {
   using A = typename Program::Accumulator;
-  using Gradients = typename Program::Gradients;
   using Scratch = BackwardScratch<A, typename Program::NormalizerPart>;
-  using Chosen = std::conditional_t<Program::shares_gradients, CallingThread, Executor>;
+  constexpr bool shares = Program::shares_gradients, has_scale = Program::score_has_scale;
+  using Chosen = std::conditional_t<shares, CallingThread, Executor>;
   Chosen chosen{};
-  if constexpr (!Program::shares_gradients) chosen = executor;
-  std::vector<Gradients> gradients;
+  if constexpr (!shares) chosen = executor;
   with_call(in, program, workspace, [&](auto call) {
     call.tiles = limited<A>(call.tiles, backward_panels);
     const BackwardSizes sizes(call);
     const Index tasks = in.k.batches() * in.k.heads() * sizes.ranges;
-    for (Index t = 0; t < (Program::shares_gradients ? Index(1) : std::max<Index>(tasks, 1)); ++t)
-      gradients.push_back(program.zero_gradients());
-    Arena measure;
+    Arena measure, measure_sums;
     [[maybe_unused]] const Scratch sized(measure, call, sizes);
     workspace.prepare(chosen.workers(tasks), measure.used());
     project_all_keys(call, chosen, workspace);
     const Index block_size = call.tiles.queries * grouped(call.query_width());
-    ScratchBuffer sums;
-    Turns turns(sizes.ranges > 1 ? call.tasks() : 0);
-    const QuerySums<A> query_sums{
-        sizes.ranges > 1 ? reinterpret_cast<A*>(sums.reserve(
-                               static_cast<std::size_t>(call.tasks() * block_size) * sizeof(A)))
-                         : nullptr,
-        block_size, turns, sizes.ranges};
+    const Index summed_blocks = sizes.ranges > 1 ? call.tasks() : 0;
+    const Index scales = has_scale && !shares ? tasks : 0;
+    [[maybe_unused]] const TaskSums<A> sums_sized(measure_sums, summed_blocks * block_size, scales);
+    Arena arena_sums(workspace.sums(measure_sums.used()));
+    const TaskSums<A> sums(arena_sums, summed_blocks * block_size, scales);
+    Turns turns(summed_blocks);
+    const QuerySums<A> query_sums{sums.queries, block_size, turns, sizes.ranges};
     chosen.run(tasks, [&](Index task, Index worker) {
       Arena arena(workspace.worker(worker));
       const Scratch scratch(arena, call, sizes);
       FailTurns guard{turns};
-      backward_task(call, scratch, sizes, views, task, query_sums,
-                    gradients[Program::shares_gradients ? 0 : static_cast<std::size_t>(task)]);
+      if constexpr (shares) {
+        backward_task(call, scratch, sizes, views, task, query_sums, gradients);
+      } else {
+        auto own = program.zero_gradients();
+        backward_task(call, scratch, sizes, views, task, query_sums, own);
+        if constexpr (has_scale) sums.scales[task] = own.template at<0>().scale;
+      }
       guard.done = true;
     });
+    if constexpr (has_scale && !shares)
+      for (Index t = 0; t < tasks; ++t) gradients.template at<0>().scale += sums.scales[t];
   });
-  if constexpr (!Program::shares_gradients && Program::score_has_scale)
-    for (std::size_t t = 1; t < gradients.size(); ++t)
-      gradients[0].template at<0>().scale += gradients[t].template at<0>().scale;
-  return std::move(gradients[0]);
 }
 
 }  // namespace engine

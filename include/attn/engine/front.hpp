@@ -13,6 +13,7 @@
 #include <attn/engine/backward.hpp>
 #include <attn/engine/call_check.hpp>
 #include <attn/engine/forward.hpp>
+#include <attn/engine/packed.hpp>
 #include <attn/engine/parts.hpp>
 #include <attn/result.hpp>
 #include <attn/tensor_view.hpp>
@@ -43,13 +44,19 @@ void forward_call(const char* name, const Inputs<T>& in, const Outputs<T, Accumu
       in.n_q(), in.n_k(),
       [&](const auto& program) {
         const auto& executor = part_of<role::executor>(default_executor, parts...);
-        check_inputs(name, in, program, count_of<role::position_offset, Parts...> > 0);
+        Workspace& workspace = workspace_of(own, parts...);
+        check_inputs(name, in, program, parts...);
         check_part(executor, CallSizes{.name = name});
         if (!out.are_new) {
           check_view(name, "O", out.output, in.q.heads(), in.n_q(), in.v.features(), in);
           check_view(name, "L", out.log_sum_exp, in.q.heads(), in.n_q(), 1, in);
+          check_view(name, "P", out.weights, in.q.heads(), in.n_q(), in.n_k(), in);
         }
-        run_forward(in, program, executor, workspace_of(own, parts...), out);
+        if constexpr (is_packed<Parts...>)
+          run_packed_forward(in, part_of<role::sequences>(nullptr, parts...), program, executor,
+                             workspace, out);
+        else
+          run_forward(in, program, executor, workspace, out);
       },
       parts...);
 }
@@ -65,10 +72,17 @@ auto backward_call(const char* name, const Inputs<T>& in,
       in.n_q(), in.n_k(),
       [&](const auto& program) {
         const auto& executor = part_of<role::executor>(default_executor, parts...);
-        check_inputs(name, in, program, count_of<role::position_offset, Parts...> > 0);
+        Workspace& workspace = workspace_of(own, parts...);
+        check_inputs(name, in, program, parts...);
         check_part(executor, CallSizes{.name = name});
         check_backward(name, in, views);
-        return run_backward(in, program, executor, workspace_of(own, parts...), views);
+        auto gradients = program.zero_gradients();
+        if constexpr (is_packed<Parts...>)
+          run_packed_backward(in, part_of<role::sequences>(nullptr, parts...), program, executor,
+                              workspace, views, gradients);
+        else
+          run_backward(in, program, executor, workspace, views, gradients);
+        return gradients;
       },
       parts...);
 }

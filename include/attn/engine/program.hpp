@@ -74,6 +74,7 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
   const KeyPadding* padding;  ///< of this call, or null
   Index n_q;
   Index n_k;
+  Index first_batch = 0;  ///< what parts see as the batch of the call's first one
 
   Gradients zero_gradients() const {
     return std::apply([&](const auto&... part) { return Gradients(score, normalizer, part...); },
@@ -93,8 +94,8 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
 
   /// A tile of this call's own queries and keys, in the positions that parts see.
   Tile tile(Index b, Index h, Index query, Index queries, Index key, Index keys) const {
-    const Index i = query + offset.query, j = key + offset.key;
-    return {b, h, i, i + queries - 1, j, j + keys - 1, extent(b)};
+    const Index i = query + offset.query, j = key + offset.key, batch = first_batch + b;
+    return {batch, h, i, i + queries - 1, j, j + keys - 1, extent(batch)};
   }
 
   PackPosition<A> place(const Tile& t, Index query, Index key) const {
