@@ -6,6 +6,7 @@
 //     attention_forward   O and L             attention_backward      dQ, dK, dV and the parts'
 //     Attention        all of them, with the parts stored
 //
+// The calls whose names end with _into write into memory of the caller's and take TensorViews too.
 // Arguments are sorted, checked and reduced to strided views in engine/front.hpp; the work is done
 // in engine/forward.hpp and engine/backward.hpp.
 #pragma once
@@ -166,6 +167,21 @@ auto attention_weights(const Q& q, const K& k, Parts&&... parts) {
   }
 }
 
+/// The same into a view of the caller's.  Shapes  weights {batch, head, n_q, n_k}
+template <class T, class... Parts>
+void attention_weights_into(TensorView<T> weights, std::type_identity_t<TensorView<const T>> q,
+                            std::type_identity_t<TensorView<const T>> k, Parts&&... parts) {
+  using View = TensorView<const T>;
+  constexpr bool writable = engine::diagnose_output<TensorView<T>>();
+  constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
+  if constexpr (writable && valid) {
+    const char* name = "attention_weights_into";
+    engine::check_is_there(name, "P", weights);
+    engine::forward_call(name, engine::Inputs<T>{q, k, k},
+                         engine::Outputs<T, Accumulator<T>>{{}, {}, weights}, parts...);
+  }
+}
+
 /// O and the weights that it is made with: O = P V.
 template <class Q, class K, class V, class... Parts>
 auto attention_with_weights(const Q& q, const K& k, const V& v, Parts&&... parts) {
@@ -181,6 +197,25 @@ auto attention_with_weights(const Q& q, const K& k, const V& v, Parts&&... parts
         parts...);
     return Weighted<decltype(results.output), decltype(results.weights)>{
         std::move(results.output), std::move(results.weights)};
+  }
+}
+
+/// The same into views of the caller's.
+/// Shapes  o {batch, head, n_q, d_v}, weights {batch, head, n_q, n_k}
+template <class T, class... Parts>
+void attention_with_weights_into(TensorView<T> o, std::type_identity_t<TensorView<T>> weights,
+                                 std::type_identity_t<TensorView<const T>> q,
+                                 std::type_identity_t<TensorView<const T>> k,
+                                 std::type_identity_t<TensorView<const T>> v, Parts&&... parts) {
+  using View = TensorView<const T>;
+  constexpr bool writable = engine::diagnose_output<TensorView<T>>();
+  constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
+  if constexpr (writable && valid) {
+    const char* name = "attention_with_weights_into";
+    engine::check_is_there(name, "O", o);
+    engine::check_is_there(name, "P", weights);
+    engine::forward_call(name, engine::Inputs<T>{q, k, v},
+                         engine::Outputs<T, Accumulator<T>>{o, {}, weights}, parts...);
   }
 }
 
@@ -283,6 +318,28 @@ class Attention {
                 More&&... more) const {
     return with_parts(
         [&](auto&... p) { return attention_backward(q, k, v, forward, d_output, p...); }, more...);
+  }
+  /// The _into forms: results first, then what the functions of these names take.
+  template <class O, class L, class Q, class K, class V, class... More>
+  void forward_into(O&& o, L&& log_sum_exp, const Q& q, const K& k, const V& v,
+                    More&&... more) const {
+    with_parts([&](auto&... p) { attention_forward_into(o, log_sum_exp, q, k, v, p...); }, more...);
+  }
+  template <class P, class Q, class K, class... More>
+  void weights_into(P&& weights, const Q& q, const K& k, More&&... more) const {
+    with_parts([&](auto&... p) { attention_weights_into(weights, q, k, p...); }, more...);
+  }
+  template <class O, class P, class Q, class K, class V, class... More>
+  void with_weights_into(O&& o, P&& weights, const Q& q, const K& k, const V& v,
+                         More&&... more) const {
+    with_parts([&](auto&... p) { attention_with_weights_into(o, weights, q, k, v, p...); },
+               more...);
+  }
+  /// Matrices: dQ, dK, dV, Q, K, V, forward, dO; views: dQ, dK, dV, Q, K, V, O, L, dO; then More.
+  template <class DQ, class DK, class DV, class... Rest>
+  auto backward_into(DQ&& d_query, DK&& d_key, DV&& d_value, Rest&&... rest) const {
+    return with_parts(
+        [&](auto&... p) { return attention_backward_into(d_query, d_key, d_value, rest..., p...); });
   }
 
  private:

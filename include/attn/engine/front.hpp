@@ -224,6 +224,13 @@ consteval bool diagnose_forward() {
   }
 }
 
+/// A view of nothing would mean that a result is not asked for.
+template <class T>
+void check_is_there(const char* name, const char* which, const TensorView<T>& view) {
+  if (!view.data && view.shape == std::array<Index, 4>{})
+    raise_shape({name, ": ", which, " is a view of nothing; it must have the shape of the result"});
+}
+
 /// f(view of o). An expression without memory of its own is written through a matrix that has.
 template <class T, class O, class F>
 void with_output(const char* name, O&& o, Index heads, F&& f) {
@@ -233,8 +240,7 @@ void with_output(const char* name, O&& o, Index heads, F&& f) {
       "attn::attention_into: O and Q have different scalar types. Both need the same (and "
       "log_sum_exp the accumulator type).");
   if constexpr (TensorViewLike<Plain>) {
-    if (!o.data && o.shape == std::array<Index, 4>{})
-      raise_shape({name, ": O is a view of nothing; it must have the shape of the result"});
+    check_is_there(name, "O", o);
     f(TensorView<T>(o));
   } else {
     if (heads < 1) check_grouping(name, heads, heads);

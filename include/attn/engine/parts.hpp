@@ -89,7 +89,7 @@ template <class Q>
 consteval bool diagnose_matrix() {
   static_assert(!TensorViewLike<Q>,
                 "attn: TensorViews go to the calls that write into given memory: attention_into, "
-                "attention_forward_into, attention_backward_into.");
+                "attention_forward_into, attention_weights_into, attention_backward_into.");
   return !TensorViewLike<Q>;
 }
 
