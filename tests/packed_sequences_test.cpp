@@ -150,9 +150,8 @@ void expect_equals_padded(auto flat, const auto&... parts) {
 TEST(PackedSequences, EqualAPaddedBatchWithABiasASequence) {
   const MatrixXd B = support::random(3 * 4 * 6, 8, 5);
   const attn::TensorView<const double> bias(B.data(), {3, 4, 6, 8}, {24, 6, 1, 72});
-  expect_equals_padded(
-      [](const auto& g) { return g.template of<attn::DenseBias>().B.eval(); },
-      attn::DenseBias{bias}, attn::Causal{.offset = 2});
+  expect_equals_padded([](const auto& g) { return g.template of<attn::DenseBias>().B.eval(); },
+                       attn::DenseBias{bias}, attn::Causal{.offset = 2});
 }
 
 TEST(PackedSequences, EqualAPaddedBatchInTheirNumbersAndPositions) {
@@ -163,8 +162,8 @@ TEST(PackedSequences, EqualAPaddedBatchInTheirNumbersAndPositions) {
       0.7);
   const auto odd = attn::mask_mod(
       [](attn::Position at) { return at.key % 2 == 1 || at.batch == 1 || at.key == at.query; });
-  expect_equals_padded(
-      [](const auto& g) { return g.template of<attn::ScoreMod>().parameters; }, by_batch, odd, attn::Dropout{.p = 0.3, .seed = 9}, attn::Threads{2});
+  expect_equals_padded([](const auto& g) { return g.template of<attn::ScoreMod>().parameters; },
+                       by_batch, odd, attn::Dropout{.p = 0.3, .seed = 9}, attn::Threads{2});
 }
 
 TEST(PackedSequences, ShiftPositionsOfEverySequenceAlike) {
@@ -196,9 +195,9 @@ TEST(PackedSequences, GiveTheGradientsOfTheDefinition) {
 TEST(PackedSequences, TakeTheOffsetsOfTheQueriesForTheKeys) {
   const Problem<> p({.n_q = 9, .n_k = 9});
   const std::vector<std::int32_t> offsets{0, 4, 9};
-  EXPECT_TRUE(support::near(
-      attn::attention(p.Q, p.K, p.V, CumulativeLengths{offsets}),
-      attn::attention(p.Q, p.K, p.V, CumulativeLengths{{0, 4, 9}, {0, 4, 9}}), 0));
+  EXPECT_TRUE(support::near(attn::attention(p.Q, p.K, p.V, CumulativeLengths{offsets}),
+                            attn::attention(p.Q, p.K, p.V, CumulativeLengths{{0, 4, 9}, {0, 4, 9}}),
+                            0));
 }
 
 TEST(PackedSequences, OfOneAreThePlainCallAndOfNoneNothing) {
@@ -245,8 +244,9 @@ std::vector<MatrixXd> everything(const Problem<>& p, const CumulativeLengths& pa
   const auto forward = attn::attention_forward(p.Q, p.K, p.V, packed, executor);
   const auto g = attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, packed, executor);
   const double scale = g.template of<attn::ScaledDotProduct>().scale;
-  return {forward.output, forward.log_sum_exp, g.query, g.key, g.value,
-          MatrixXd::Constant(1, 1, scale)};
+  return {forward.output, forward.log_sum_exp,
+          g.query,        g.key,
+          g.value,        MatrixXd::Constant(1, 1, scale)};
 }
 
 TEST(PackedSequences, HaveTheSameBitsForAnyNumberOfThreads) {
@@ -276,8 +276,7 @@ TEST(PackedSequences, StartThreadsOnceForManyShortOnes) {
   CountingThreads threads;
   threads.n = 3;
   threads.starts = &starts;
-  const auto forward =
-      attn::attention_forward(p.Q, p.K, p.V, CumulativeLengths{offsets}, threads);
+  const auto forward = attn::attention_forward(p.Q, p.K, p.V, CumulativeLengths{offsets}, threads);
   EXPECT_EQ(starts, 1);
   attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, CumulativeLengths{offsets}, threads);
   EXPECT_EQ(starts, 2);
@@ -345,8 +344,7 @@ TEST(PackedSequences, AreRefusedInMoreThanOneBatch) {
   std::vector<double> numbers(24), result(24, 7.0);
   const attn::TensorView<const double> q = attn::bhtd<const double>(numbers.data(), 2, 1, 4, 3);
   try {
-    attn::attention_into(attn::bhtd(result.data(), 2, 1, 4, 3), q, q, q,
-                         CumulativeLengths{{0, 4}});
+    attn::attention_into(attn::bhtd(result.data(), 2, 1, 4, 3), q, q, q, CumulativeLengths{{0, 4}});
     FAIL() << "two batches were taken";
   } catch (const attn::ShapeError& error) {
     EXPECT_STREQ(error.what(),

@@ -25,8 +25,7 @@ Tensor<4, Order> numbered(Index a, Index b, Index c, Index d) {
   for (Index i = 0; i < a; ++i)
     for (Index j = 0; j < b; ++j)
       for (Index k = 0; k < c; ++k)
-        for (Index l = 0; l < d; ++l)
-          tensor(i, j, k, l) = double(1000 * i + 100 * j + 10 * k + l);
+        for (Index l = 0; l < d; ++l) tensor(i, j, k, l) = double(1000 * i + 100 * j + 10 * k + l);
   return tensor;
 }
 

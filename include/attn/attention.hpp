@@ -116,9 +116,8 @@ auto attention_forward(const Q& q, const K& k, const V& v, Parts&&... parts) {
 /// Shapes  o {batch, head, n_q, d_v}, log_sum_exp {batch, head, n_q, 1} in the accumulator type
 template <class T, class... Parts>
 void attention_forward_into(TensorView<T> o, TensorView<Accumulator<T>> log_sum_exp,
-                            std::type_identity_t<TensorView<const T>> q,
-                            std::type_identity_t<TensorView<const T>> k,
-                            std::type_identity_t<TensorView<const T>> v, Parts&&... parts) {
+                            engine::Read<T> q, engine::Read<T> k, engine::Read<T> v,
+                            Parts&&... parts) {
   using View = TensorView<const T>;
   constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
   if constexpr (valid)
@@ -169,8 +168,8 @@ auto attention_weights(const Q& q, const K& k, Parts&&... parts) {
 
 /// The same into a view of the caller's.  Shapes  weights {batch, head, n_q, n_k}
 template <class T, class... Parts>
-void attention_weights_into(TensorView<T> weights, std::type_identity_t<TensorView<const T>> q,
-                            std::type_identity_t<TensorView<const T>> k, Parts&&... parts) {
+void attention_weights_into(TensorView<T> weights, engine::Read<T> q, engine::Read<T> k,
+                            Parts&&... parts) {
   using View = TensorView<const T>;
   constexpr bool writable = engine::diagnose_output<TensorView<T>>();
   constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
@@ -203,10 +202,8 @@ auto attention_with_weights(const Q& q, const K& k, const V& v, Parts&&... parts
 /// The same into views of the caller's.
 /// Shapes  o {batch, head, n_q, d_v}, weights {batch, head, n_q, n_k}
 template <class T, class... Parts>
-void attention_with_weights_into(TensorView<T> o, std::type_identity_t<TensorView<T>> weights,
-                                 std::type_identity_t<TensorView<const T>> q,
-                                 std::type_identity_t<TensorView<const T>> k,
-                                 std::type_identity_t<TensorView<const T>> v, Parts&&... parts) {
+void attention_with_weights_into(TensorView<T> o, engine::Written<T> weights, engine::Read<T> q,
+                                 engine::Read<T> k, engine::Read<T> v, Parts&&... parts) {
   using View = TensorView<const T>;
   constexpr bool writable = engine::diagnose_output<TensorView<T>>();
   constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
@@ -244,14 +241,11 @@ auto attention_backward(const Q& q, const K& k, const V& v, const F& forward, co
 
 /// The same into views of the caller's, which are overwritten; returns the gradients of the parts.
 template <class T, class... Parts>
-auto attention_backward_into(TensorView<T> d_query, std::type_identity_t<TensorView<T>> d_key,
-                             std::type_identity_t<TensorView<T>> d_value,
-                             std::type_identity_t<TensorView<const T>> q,
-                             std::type_identity_t<TensorView<const T>> k,
-                             std::type_identity_t<TensorView<const T>> v,
-                             std::type_identity_t<TensorView<const T>> output,
-                             std::type_identity_t<TensorView<const Accumulator<T>>> log_sum_exp,
-                             std::type_identity_t<TensorView<const T>> d_output, Parts&&... parts) {
+auto attention_backward_into(TensorView<T> d_query, engine::Written<T> d_key,
+                             engine::Written<T> d_value, engine::Read<T> q, engine::Read<T> k,
+                             engine::Read<T> v, engine::Read<T> output,
+                             engine::Read<T, Accumulator<T>> log_sum_exp, engine::Read<T> d_output,
+                             Parts&&... parts) {
   using View = TensorView<const T>;
   constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
   if constexpr (valid)
@@ -335,11 +329,27 @@ class Attention {
     with_parts([&](auto&... p) { attention_with_weights_into(o, weights, q, k, v, p...); },
                more...);
   }
-  /// Matrices: dQ, dK, dV, Q, K, V, forward, dO; views: dQ, dK, dV, Q, K, V, O, L, dO; then More.
-  template <class DQ, class DK, class DV, class... Rest>
-  auto backward_into(DQ&& d_query, DK&& d_key, DV&& d_value, Rest&&... rest) const {
+  template <engine::EigenDense DQ, class DK, class DV, class Q, class K, class V, class F, class DO,
+            class... More>
+  auto backward_into(DQ&& d_query, DK&& d_key, DV&& d_value, const Q& q, const K& k, const V& v,
+                     const F& forward, const DO& d_output, More&&... more) const {
     return with_parts(
-        [&](auto&... p) { return attention_backward_into(d_query, d_key, d_value, rest..., p...); });
+        [&](auto&... p) {
+          return attention_backward_into(d_query, d_key, d_value, q, k, v, forward, d_output, p...);
+        },
+        more...);
+  }
+  template <class T, class L, class... More>
+  auto backward_into(TensorView<T> d_query, engine::Written<T> d_key, engine::Written<T> d_value,
+                     engine::Read<T> q, engine::Read<T> k, engine::Read<T> v,
+                     engine::Read<T> output, TensorView<L> log_sum_exp, engine::Read<T> d_output,
+                     More&&... more) const {
+    return with_parts(
+        [&](auto&... p) {
+          return attention_backward_into(d_query, d_key, d_value, q, k, v, output, log_sum_exp,
+                                         d_output, p...);
+        },
+        more...);
   }
 
  private:

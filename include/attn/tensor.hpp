@@ -45,7 +45,8 @@ auto view_tensor(E& tensor, const std::array<std::size_t, Rank>& axes) {
                                std::remove_pointer_t<decltype(tensor.data())>>;
   const auto sizes = [&]<std::size_t... k>(std::index_sequence<k...>) {
     return std::array<Index, Rank>{static_cast<Index>(tensor.dimension(k))...};
-  }(std::make_index_sequence<Rank>());
+  }
+  (std::make_index_sequence<Rank>());
   TensorView<T> view(tensor.data(), {1, 1, 1, 1}, {0, 0, 0, 0});
   Index stride = 1;
   for (std::size_t k = 0; k < Rank; ++k) {

@@ -57,7 +57,7 @@ BatchSizes batch_sizes(const char* name, const Inputs<T>& in, const Parts&... pa
 template <class T, class Program, class... Parts>
 void check_inputs(const char* name, const Inputs<T>& in, const Program& program,
                   const Parts&... parts) {
-  constexpr bool is_chunk = count_of<role::position_offset, Parts...> > 0;
+  constexpr bool is_chunk = count_of < role::position_offset, Parts... >> 0;
   const auto &q = in.q, &k = in.k, &v = in.v;
   if (k.batches() != q.batches() || v.batches() != q.batches())
     raise_shape({name, ": Q has ", q.batches(), " batches, K ", k.batches(), " and V ", v.batches(),

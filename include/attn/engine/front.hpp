@@ -22,6 +22,12 @@
 ATTN_BEGIN_NAMESPACE
 namespace engine {
 
+/// Views whose scalar another argument decides: A, or T itself, to be read; T to be written.
+template <class T, class A = T>
+using Read = std::type_identity_t<TensorView<const A>>;
+template <class T>
+using Written = std::type_identity_t<TensorView<T>>;
+
 /// A workspace among the arguments, or one for this call.
 template <class... Parts>
 Workspace& workspace_of(Workspace& own, Parts&... parts) {

@@ -134,10 +134,10 @@ void run_packed_forward(const Inputs<T>& in, const CumulativeLengths& packed,
   if (out.weights.data) set_zero(out.weights);
   for_each_sequence(in, packed, executor, workspace,
                     [&](const Sequence<T>& one, const auto& by, Workspace& scratch) {
-                      run_forward(one.in, one.program(program), by, scratch,
-                                  {tokens_of(out.output, one.queries),
-                                   tokens_of(out.log_sum_exp, one.queries),
-                                   one.block_of(out.weights)});
+                      run_forward(
+                          one.in, one.program(program), by, scratch,
+                          {tokens_of(out.output, one.queries),
+                           tokens_of(out.log_sum_exp, one.queries), one.block_of(out.weights)});
                     });
 }
 
@@ -150,12 +150,11 @@ void run_packed_backward(const Inputs<T>& in, const CumulativeLengths& packed,
   using A = typename Program::Accumulator;
   const auto backward = [&](const Sequence<T>& one, const auto& by, Workspace& scratch, auto& g) {
     const TokenRange &q = one.queries, &k = one.keys;
-    run_backward(
-        one.in, one.program(program), by, scratch,
-        BackwardViews<T, A>{tokens_of(views.output, q), tokens_of(views.log_sum_exp, q),
-                            tokens_of(views.d_output, q), tokens_of(views.d_query, q),
-                            tokens_of(views.d_key, k), tokens_of(views.d_value, k)},
-        g);
+    run_backward(one.in, one.program(program), by, scratch,
+                 BackwardViews<T, A>{tokens_of(views.output, q), tokens_of(views.log_sum_exp, q),
+                                     tokens_of(views.d_output, q), tokens_of(views.d_query, q),
+                                     tokens_of(views.d_key, k), tokens_of(views.d_value, k)},
+                 g);
   };
   if constexpr (Program::shares_gradients) {
     for_each_sequence(in, packed, CallingThread{}, workspace,
