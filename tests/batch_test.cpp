@@ -85,7 +85,8 @@ struct Shape {
 template <class T = double, class Whole, class PartsOf>
 void expect_a_loop(const Shape& s, const Whole& whole, PartsOf parts_of) {
   Call<T> all(s.layout, s.n_q, s.n_k), each(s.layout, s.n_q, s.n_k);
-  run(all, [](auto& array, bool) { return array.view(); }, whole);
+  run(
+      all, [](auto& array, bool) { return array.view(); }, whole);
   for (Index b = 0; b < batches; ++b)
     for (Index c = 0; c < key_heads; ++c)
       run(
@@ -95,30 +96,55 @@ void expect_a_loop(const Shape& s, const Whole& whole, PartsOf parts_of) {
                                  : heads_of(array.view(), b, c, 1);
           },
           parts_of(b, c * group));
-  EXPECT_TRUE(same_results(all, each)) << "n_q " << s.n_q << ", n_k " << s.n_k << ", layout "
-                                       << int(s.layout);
+  EXPECT_TRUE(s.n_q * s.n_k == 0 || stacked(all.dv.view()).cwiseAbs().maxCoeff() > T(0));
+  EXPECT_TRUE(same_results(all, each))
+      << "n_q " << s.n_q << ", n_k " << s.n_k << ", layout " << int(s.layout);
 }
 
 const std::vector<Shape> shapes{
-    {},                            // tiles
-    {.layout = Layout::bthd},      //
-    {.layout = Layout::strided},   //
-    {.n_q = 2, .n_k = 3},          // plain loops, where no part forbids them
-    {Layout::strided, 3, 40},      // decoding
-    {Layout::bthd, 1, 1100},       // in two chunks
-    {.n_q = 0, .n_k = 4},          //
-    {.n_q = 4, .n_k = 0},          //
+    {},                           // tiles
+    {.layout = Layout::bthd},     //
+    {.layout = Layout::strided},  //
+    {.n_q = 2, .n_k = 3},         // plain loops, where no part forbids them
+    {Layout::strided, 3, 40},     // decoding
+    {Layout::bthd, 1, 1100},      // in two chunks
+    {.n_q = 0, .n_k = 4},         //
+    {.n_q = 4, .n_k = 0},         //
 };
+
+/// A forward call for each query head.
+template <class T>
+void expect_a_loop_over_query_heads(const Shape& s) {
+  Call<T> all(s.layout, s.n_q, s.n_k), each(s.layout, s.n_q, s.n_k);
+  attn::attention_forward_into(all.o.view(), all.l.view(), all.q.view(), all.k.view(),
+                               all.v.view());
+  for (Index b = 0; b < batches; ++b)
+    for (Index h = 0; h < query_heads; ++h) {
+      const auto of = [&](auto& array, Index head) { return heads_of(array.view(), b, head, 1); };
+      attn::attention_forward_into(of(each.o, h), of(each.l, h), of(each.q, h),
+                                   of(each.k, h / group), of(each.v, h / group));
+    }
+  EXPECT_TRUE(same_results(all, each)) << "n_q " << s.n_q << ", n_k " << s.n_k;
+}
 
 template <class T>
 void expect_plain_loop() {
-  for (const Shape& s : shapes)
+  for (const Shape& s : shapes) {
     expect_a_loop<T>(s, std::tuple(), [](Index, Index) { return std::tuple(); });
+    expect_a_loop_over_query_heads<T>(s);
+  }
 }
 
 TEST(Batch, IsALoopInFloatAndDouble) {
   expect_plain_loop<float>();
   expect_plain_loop<double>();
+}
+
+TEST(Batch, IsALoopOverManyKeys) {
+  // Backward cuts them into ranges and decoding into chunks, whatever the number of heads.
+  expect_a_loop<float>({.n_q = 70, .n_k = 2500}, std::tuple(attn::DotProduct{}),
+                       [](Index, Index) { return std::tuple(attn::DotProduct{}); });
+  expect_a_loop_over_query_heads<float>({.n_q = 1, .n_k = 50000});
 }
 
 TEST(Batch, IsALoopInStorageOf16Bits) {
@@ -197,9 +223,8 @@ TEST(Batch, IsALoopOverABlockMaskOfItsHeads) {
         {.n_q = s.n_q, .n_k = s.n_k, .batches = n, .heads = heads, .block = 16, .key_block = 24});
   };
   for (const Shape& s : {shapes[0], shapes[1], shapes[4]})
-    expect_a_loop(s, std::tuple(blocks(0, 0, batches, query_heads, s)), [&](Index b, Index h) {
-      return std::tuple(blocks(b, h, 1, group, s));
-    });
+    expect_a_loop(s, std::tuple(blocks(0, 0, batches, query_heads, s)),
+                  [&](Index b, Index h) { return std::tuple(blocks(b, h, 1, group, s)); });
 }
 
 TEST(Batch, IsALoopOverUsersFunctions) {
@@ -244,9 +269,9 @@ TEST(Batch, GoesThroughTheMembersOfAMechanism) {
   const attn::Attention mechanism{attn::KeyPadding{{2, 0, 7}}, attn::Softcap{2}};
   Call<double> by_functions(Layout::bthd, 6, 9), by_members(Layout::bthd, 6, 9);
   Call<double>& c = by_members;
-  const auto gradients =
-      run(by_functions, [](auto& array, bool) { return array.view(); },
-          std::tuple(attn::KeyPadding{{2, 0, 7}}, attn::Softcap{2}));
+  const auto gradients = run(
+      by_functions, [](auto& array, bool) { return array.view(); },
+      std::tuple(attn::KeyPadding{{2, 0, 7}}, attn::Softcap{2}));
   attn::Workspace workspace;
   mechanism.forward_into(c.o.view(), c.l.view(), c.q.view(), c.k.view(), c.v.view(), workspace);
   mechanism.weights_into(c.p.view(), c.q.view(), c.k.view(), workspace);
@@ -271,17 +296,19 @@ TEST(BatchWeights, AreRefusedWhereTheViewIsNothingOrDoesNotFit) {
       EXPECT_EQ(error.what(), sentence);
     }
   };
-  expect("attn::attention_weights_into: P is a view of nothing; it must have the shape of the "
-         "result",
-         [&] { attn::attention_weights_into(TensorView<double>(), c.q.view(), c.k.view()); });
+  expect(
+      "attn::attention_weights_into: P is a view of nothing; it must have the shape of the "
+      "result",
+      [&] { attn::attention_weights_into(TensorView<double>(), c.q.view(), c.k.view()); });
   expect("attn::attention_weights_into: P is 6 x 12 and must be 6 x 36; a result is never resized",
          [&] { attn::attention_weights_into(c.o.view(), c.q.view(), c.k.view()); });
-  expect("attn::attention_with_weights_into: O is a view of nothing; it must have the shape of the "
-         "result",
-         [&] {
-           attn::attention_with_weights_into(TensorView<double>(), c.p.view(), c.q.view(),
-                                             c.k.view(), c.v.view());
-         });
+  expect(
+      "attn::attention_with_weights_into: O is a view of nothing; it must have the shape of the "
+      "result",
+      [&] {
+        attn::attention_with_weights_into(TensorView<double>(), c.p.view(), c.q.view(), c.k.view(),
+                                          c.v.view());
+      });
 }
 
 }  // namespace

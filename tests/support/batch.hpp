@@ -2,8 +2,8 @@
 // Batches in memory of any layout: arrays, views of them, and the part of one key-value head.
 #pragma once
 
-#include <attn/tensor_view.hpp>
 #include <array>
+#include <attn/tensor_view.hpp>
 #include <cstdint>
 #include <memory>
 #include <random>
@@ -19,7 +19,8 @@ enum class Layout { bhtd, bthd, strided };
 template <class T>
 class Array {
  public:
-  Array(Layout layout, const Sizes& n) : numbers_(new T[static_cast<std::size_t>(8 * volume(n))]()) {
+  Array(Layout layout, const Sizes& n)
+      : numbers_(new T[static_cast<std::size_t>(8 * volume(n))]()) {
     T* data = numbers_.get();
     if (layout == Layout::bhtd) {
       view_ = attn::bhtd(data, n[0], n[1], n[2], n[3]);

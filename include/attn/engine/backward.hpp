@@ -7,9 +7,10 @@
 //     dS = J(P) o (dP - D)            dS through the score modifiers
 //     dQ = dS K       dK = dS^T Q     and on through the score function's own transformation
 //
-// Five products, 10 n_q n_k d flops. A task is a range of the keys of one key-value head with all
-// query heads that read it, so that dK and dV are its own; dQ is summed over ranges in their order
-// (turns.hpp), so results are the same for any number of threads.
+// Five products, 10 n_q n_k d flops. Keys are cut into ranges by their number alone. A task is some
+// ranges of the keys of one key-value head with all query heads that read it, so that dK and dV are
+// its own; dQ is summed over ranges in their order (turns.hpp), so results are the same for any
+// number of threads, and for any number of other heads and batches.
 #pragma once
 
 #include <algorithm>
@@ -87,13 +88,11 @@ struct QuerySums {
 
 /// All queries that read key-value head c of batch b, against a range of its keys.
 template <class T, class C, class Scratch, class Sizes, class Gradients>
-void backward_task(const C& call, const Scratch& scratch, const Sizes& sizes,
-                   const BackwardViews<T, typename C::A>& views, Index task,
-                   const QuerySums<typename C::A>& sums, Gradients& gradients) {
+void backward_range(const C& call, const Scratch& scratch, const Sizes& sizes,
+                    const BackwardViews<T, typename C::A>& views, Index b, Index c, Index range,
+                    const QuerySums<typename C::A>& sums, Gradients& gradients) {
   using A = typename C::A;
   using Walk = TileWalk<T, std::remove_cvref_t<decltype(call.program)>, decltype(C::score)>;
-  const Index range = task % sizes.ranges, c = task / sizes.ranges % call.in.k.heads();
-  const Index b = task / sizes.ranges / call.in.k.heads();
   const KeyRange keys{range * sizes.range_keys,
                       std::min(sizes.range_keys, call.in.n_k() - range * sizes.range_keys)};
   std::fill_n(scratch.d_keys, sizes.range_keys * sizes.key, A(0));
@@ -108,6 +107,17 @@ void backward_task(const C& call, const Scratch& scratch, const Sizes& sizes,
       if (sums.add(block, range, scratch.d_query)) backward.finish_queries();
     }
   finish_keys(call, scratch, sizes, views, b, c, keys, gradients.template at<0>());
+}
+
+/// Neighbouring ranges of one key-value head.
+template <class T, class C, class Scratch, class Sizes, class Gradients>
+void backward_task(const C& call, const Scratch& scratch, const Sizes& sizes,
+                   const BackwardViews<T, typename C::A>& views, Index task,
+                   const QuerySums<typename C::A>& sums, Gradients& gradients) {
+  const Index heads = call.in.k.heads(), head_tasks = sizes.head_tasks();
+  const Index head = task / head_tasks, first = task % head_tasks * sizes.task_ranges;
+  for (Index range = first; range < std::min(first + sizes.task_ranges, sizes.ranges); ++range)
+    backward_range(call, scratch, sizes, views, head / heads, head % heads, range, sums, gradients);
 }
 
 /// What tasks hand to one another, and the gradient of a scale by each of them.
@@ -136,7 +146,7 @@ void run_backward(const Inputs<T>& in, const Program& program, const Executor& e
   with_call(in, program, workspace, [&](auto call) {
     call.tiles = limited<A>(call.tiles, backward_panels);
     const BackwardSizes sizes(call);
-    const Index tasks = in.k.batches() * in.k.heads() * sizes.ranges;
+    const Index tasks = in.k.batches() * in.k.heads() * sizes.head_tasks();
     Arena measure, measure_sums;
     [[maybe_unused]] const Scratch sized(measure, call, sizes);
     workspace.prepare(chosen.workers(tasks), measure.used());

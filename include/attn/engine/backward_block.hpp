@@ -42,8 +42,9 @@ struct BackwardSizes {
   Index query;   ///< of dQ' and Q'
   Index key;     ///< of dK'
   Index value;   ///< of dV and dO
-  Index ranges;  ///< of keys, each with tasks of its own
+  Index ranges;  ///< of keys, by their number alone
   Index range_keys;
+  Index task_ranges;  ///< that one task takes, one after the other
 
   explicit BackwardSizes(const Call<T, Program, ScoreTile>& call)
       : query(padded<A>(call.query_width())),
@@ -52,11 +53,13 @@ struct BackwardSizes {
     constexpr Index enough_tasks = 8, least_tiles = 8;
     const Index heads = call.in.k.batches() * call.in.k.heads(), keys = call.tiles.keys;
     const Index tiles = (call.in.n_k() + keys - 1) / keys;
-    const Index wanted = can_split ? enough_tasks / std::max<Index>(heads, 1) : 1;
-    ranges = std::clamp<Index>(tiles / least_tiles, 1, std::max<Index>(wanted, 1));
+    ranges = std::clamp<Index>(tiles / least_tiles, 1, can_split ? enough_tasks : 1);
     range_keys = (tiles + ranges - 1) / ranges * keys;
     ranges = std::max<Index>((call.in.n_k() + range_keys - 1) / std::max<Index>(range_keys, 1), 1);
+    const Index head_tasks = std::clamp<Index>(enough_tasks / std::max<Index>(heads, 1), 1, ranges);
+    task_ranges = (ranges + head_tasks - 1) / head_tasks;
   }
+  Index head_tasks() const { return (ranges + task_ranges - 1) / task_ranges; }
 
   /// Whether the rows' means are known without a walk over all keys.
   static constexpr bool can_split =

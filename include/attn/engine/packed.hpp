@@ -28,7 +28,7 @@ namespace engine {
 
 /// The tokens of one sequence. A view of nothing stays one.
 template <class U>
-TensorView<U> tokens_of(TensorView<U> view, const TokenRange& tokens) {
+TensorView<U> cut_tokens(TensorView<U> view, const TokenRange& tokens) {
   if (!view.data) return view;
   view.data = view.pointer(0, 0, tokens.first);
   view.shape[2] = tokens.count;
@@ -48,9 +48,9 @@ struct Sequence {
     // Matrices of no columns may have no data, and still have tokens.
     in.q.shape[2] = queries.count;
     in.k.shape[2] = in.v.shape[2] = keys.count;
-    in.q = tokens_of(in.q, queries);
-    in.k = tokens_of(in.k, keys);
-    in.v = tokens_of(in.v, keys);
+    in.q = cut_tokens(in.q, queries);
+    in.k = cut_tokens(in.k, keys);
+    in.v = cut_tokens(in.v, keys);
   }
 
   template <class Program>
@@ -68,7 +68,7 @@ struct Sequence {
     if (!weights.data) return weights;
     weights.data += keys.first * weights.strides[3];
     weights.shape[3] = keys.count;
-    return tokens_of(weights, queries);
+    return cut_tokens(weights, queries);
   }
 };
 
@@ -136,8 +136,8 @@ void run_packed_forward(const Inputs<T>& in, const CumulativeLengths& packed,
                     [&](const Sequence<T>& one, const auto& by, Workspace& scratch) {
                       run_forward(
                           one.in, one.program(program), by, scratch,
-                          {tokens_of(out.output, one.queries),
-                           tokens_of(out.log_sum_exp, one.queries), one.block_of(out.weights)});
+                          {cut_tokens(out.output, one.queries),
+                           cut_tokens(out.log_sum_exp, one.queries), one.block_of(out.weights)});
                     });
 }
 
@@ -151,9 +151,9 @@ void run_packed_backward(const Inputs<T>& in, const CumulativeLengths& packed,
   const auto backward = [&](const Sequence<T>& one, const auto& by, Workspace& scratch, auto& g) {
     const TokenRange &q = one.queries, &k = one.keys;
     run_backward(one.in, one.program(program), by, scratch,
-                 BackwardViews<T, A>{tokens_of(views.output, q), tokens_of(views.log_sum_exp, q),
-                                     tokens_of(views.d_output, q), tokens_of(views.d_query, q),
-                                     tokens_of(views.d_key, k), tokens_of(views.d_value, k)},
+                 BackwardViews<T, A>{cut_tokens(views.output, q), cut_tokens(views.log_sum_exp, q),
+                                     cut_tokens(views.d_output, q), cut_tokens(views.d_query, q),
+                                     cut_tokens(views.d_key, k), cut_tokens(views.d_value, k)},
                  g);
   };
   if constexpr (Program::shares_gradients) {
