@@ -37,8 +37,8 @@ struct IsTensorMap : std::false_type {};
 template <class P, int Options, template <class> class Pointer>
 struct IsTensorMap<Eigen::TensorMap<P, Options, Pointer>> : std::true_type {};
 
-/// Sizes and strides of a tensor of Rank dimensions, each in the place that `axes` names; the others
-/// have the size 1.
+/// Sizes and strides of a tensor of Rank dimensions, each in the place that `axes` names; the
+/// others have the size 1.
 template <std::size_t Rank, class E>
 auto view_tensor(E& tensor, const std::array<std::size_t, Rank>& axes) {
   using T = std::conditional_t<std::is_const_v<E>, const typename E::Scalar,

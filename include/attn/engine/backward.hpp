@@ -130,8 +130,8 @@ struct TaskSums {
       : queries(arena.take<A>(query_numbers)), scales(arena.take<A>(tasks)) {}
 };
 
-/// Adds the gradients of parameters to `gradients` and writes the others. Tasks that share gradients
-/// of parameters run one after the other.
+/// Adds the gradients of parameters to `gradients` and writes the others. Tasks that share those of
+/// parameters run one after the other.
 template <class T, class Program, class Executor>
 void run_backward(const Inputs<T>& in, const Program& program, const Executor& executor,
                   Workspace& workspace,
