@@ -33,8 +33,8 @@ ATTN_BEGIN_NAMESPACE
 ///             V  n_k x d_v   one value a row
 ///             O  n_q x d_v   returned by value, in Q's storage order
 /// Parts       a score function, score modifiers, masks, a normaliser, probability modifiers,
-///             Heads, an executor, a Workspace, a PositionOffset; any order, at most one of each
-///             exclusive role. The pipeline is always: score, modifiers, masks, normaliser,
+///             Heads, CumulativeLengths, an executor, a Workspace, a PositionOffset; any order, at
+///             most one of each exclusive role. The pipeline is always: score, modifiers, masks, normaliser,
 ///             probability modifiers, times V
 /// Empty rows  a query that may see no key gets a zero row
 /// Non-finite  NaN or inf at a visible position reaches that query's row only; a masked one nothing

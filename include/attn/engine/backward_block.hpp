@@ -230,18 +230,16 @@ class BlockBackward {
 
   void sum_means() {
     std::fill_n(scratch_.mean_weight, padded<A>(walk_.block().count), A(0));
-    Gradients unused = program().zero_gradients();
+    Gradients unused = program().zero_prob_gradients();
     walk_.for_each_tile(
         [&](Index first, Index count) { pack(walk_.values(first, count), key_group, scratch_.v); },
         [&](const KeyTile& tile) {
           load_tile(tile);
           for_each_pack<true>(tile, 0, tile.panel.count, [&](const Place& at, P s, P dp, P hidden) {
-            program().through_mods(s, at.position, tile.positions.extent, unused, [&](P score) {
-              const Weight w = weight<true>(score, dp, at, tile, hidden, unused);
-              add(scratch_.mean + at.row, select(w.hidden, P(0), w.jacobian * w.d_weight));
-              add(scratch_.mean_weight + at.row, w.jacobian);
-              return P(0);
-            });
+            const P score = program().modify_score(s, at.position, tile.positions.extent);
+            const Weight w = weight<true>(score, dp, at, tile, hidden, unused);
+            add(scratch_.mean + at.row, select(w.hidden, P(0), w.jacobian * w.d_weight));
+            add(scratch_.mean_weight + at.row, w.jacobian);
           });
         });
     if constexpr (!is_exponential)

@@ -8,6 +8,7 @@
 #include <limits>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include <attn/check.hpp>
 #include <attn/concepts.hpp>
@@ -79,6 +80,16 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
   Gradients zero_gradients() const {
     return std::apply([&](const auto&... part) { return Gradients(score, normalizer, part...); },
                       std::tuple_cat(mods, probs));
+  }
+
+  /// The same with room for those of the probability modifiers alone.
+  Gradients zero_prob_gradients() const {
+    Gradients g;
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      ((g.template at<2 + mod_count + I>() = zero_gradient<A>(std::get<I>(probs))), ...);
+    }
+    (std::make_index_sequence<prob_count>());
+    return g;
   }
 
   void check(const CallSizes& sizes) const {
@@ -155,6 +166,12 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
                              [[maybe_unused]] Extent e) const {
     std::apply([&](const auto&... mod) { ((p = mod.apply(p, at, e)), ...); }, probs);
     return p;
+  }
+
+  /// A score after its modifiers, each by its own rule, as in through_mods.
+  Pack<A> modify_score(Pack<A> s, const PackPosition<A>& at, [[maybe_unused]] Extent e) const {
+    std::apply([&](const auto&... mod) { ((s = mod.apply(s, at, e)), ...); }, mods);
+    return s;
   }
 
   /// Walks the score modifiers forward, asks inner(s) for the gradient of the last score, and walks
