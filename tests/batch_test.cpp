@@ -81,21 +81,27 @@ struct Shape {
   Index n_k = 150;
 };
 
+constexpr auto no_parameters = [](const auto&, const auto&, Index, Index) {};
+
 /// parts_of(b, h) are the parts for batch b whose first query head is h; `whole` those of all.
-template <class T = double, class Whole, class PartsOf>
-void expect_a_loop(const Shape& s, const Whole& whole, PartsOf parts_of) {
+/// compare(gradients of the whole, gradients of the part, b, h) looks at those of parameters.
+template <class T = double, class Whole, class PartsOf, class Compare = decltype(no_parameters)>
+void expect_a_loop(const Shape& s, const Whole& whole, PartsOf parts_of,
+                   Compare compare = no_parameters) {
   Call<T> all(s.layout, s.n_q, s.n_k), each(s.layout, s.n_q, s.n_k);
-  run(
+  const auto of_whole = run(
       all, [](auto& array, bool) { return array.view(); }, whole);
   for (Index b = 0; b < batches; ++b)
-    for (Index c = 0; c < key_heads; ++c)
-      run(
+    for (Index c = 0; c < key_heads; ++c) {
+      const auto of_part = run(
           each,
           [&](auto& array, bool is_of_queries) {
             return is_of_queries ? heads_of(array.view(), b, c * group, group)
                                  : heads_of(array.view(), b, c, 1);
           },
           parts_of(b, c * group));
+      compare(of_whole, of_part, b, c * group);
+    }
   EXPECT_TRUE(s.n_q * s.n_k == 0 || stacked(all.dv.view()).cwiseAbs().maxCoeff() > T(0));
   EXPECT_TRUE(same_results(all, each))
       << "n_q " << s.n_q << ", n_k " << s.n_k << ", layout " << int(s.layout);
@@ -201,16 +207,24 @@ TEST(Batch, IsALoopOverDropoutOfAChunk) {
 TEST(Batch, IsALoopOverBiasesAndMasksOfItsHeads) {
   for (const Shape& s : {shapes[0], shapes[2], shapes[4]}) {
     const support::Sizes n{batches, query_heads, s.n_q, s.n_k};
-    const Array<double> bias(s.layout, n, 8), seed(s.layout, n, 9);
+    const Array<double> bias(s.layout, n, 8);
     Array<bool> mask(s.layout, n);
     Index next = 0;
     mask.for_each([&](bool& sees) { sees = (next++ * 7) % 3 != 0; });
     const auto parts = [](const TensorView<const double>& B, const TensorView<const bool>& M) {
       return std::tuple(attn::DenseBias{B}, attn::DenseMask{M});
     };
-    expect_a_loop(s, parts(bias.view(), mask.view()), [&](Index b, Index h) {
-      return parts(heads_of(bias.view(), b, h, group), heads_of(mask.view(), b, h, group));
-    });
+    expect_a_loop(
+        s, parts(bias.view(), mask.view()),
+        [&](Index b, Index h) {
+          return parts(heads_of(bias.view(), b, h, group), heads_of(mask.view(), b, h, group));
+        },
+        [](const auto& of_whole, const auto& of_part, Index b, Index h) {
+          const auto whole = of_whole.template of<attn::DenseBias>().view();
+          const auto part = of_part.template of<attn::DenseBias>().view();
+          EXPECT_TRUE(support::same_bits(stacked(heads_of(whole, b, h, group)), stacked(part)))
+              << "gradient of the bias, batch " << b << ", head " << h;
+        });
   }
 }
 

@@ -75,6 +75,19 @@ TEST(PackedSequences, HaveTheBitsOfACallForEachWhereGradientsAreShared) {
                 attn::SlidingWindow{9, 3}, attn::Entmax15{});
 }
 
+TEST(PackedSequences, AddUpTheGradientsOfAScale) {
+  const Problem<> p(all);
+  const auto scale_of = [](const Problem<>& problem, const auto&... parts) {
+    const auto g = support::forward_and_backward(problem, std::tuple(heads, parts...));
+    return g.template of<attn::ScaledDotProduct>().scale;
+  };
+  double sum = 0;
+  for (Index b = 0; b < mixed.count(); ++b) sum += scale_of(sequence_of(p, mixed, b));
+  EXPECT_NE(sum, 0.0);
+  EXPECT_EQ(scale_of(p, mixed), sum);
+  EXPECT_EQ(scale_of(p, mixed, attn::Threads{2}), sum);
+}
+
 TEST(PackedSequences, HaveBlockDiagonalWeights) {
   const Problem<> p(all);
   const auto expected = attn::reference::attend(p.Q, p.K, p.V, mixed, heads, attn::Causal{});
