@@ -34,8 +34,8 @@ ATTN_BEGIN_NAMESPACE
 ///             O  n_q x d_v   returned by value, in Q's storage order
 /// Parts       a score function, score modifiers, masks, a normaliser, probability modifiers,
 ///             Heads, CumulativeLengths, an executor, a Workspace, a PositionOffset; any order, at
-///             most one of each exclusive role. The pipeline is always: score, modifiers, masks, normaliser,
-///             probability modifiers, times V
+///             most one of each exclusive role. The pipeline is always: score, modifiers, masks,
+///             normaliser, probability modifiers, times V
 /// Empty rows  a query that may see no key gets a zero row
 /// Non-finite  NaN or inf at a visible position reaches that query's row only; a masked one nothing
 /// Accuracy    per row at most 2x the error of the textbook computation in the same scalar
