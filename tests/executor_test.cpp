@@ -69,16 +69,16 @@ TEST(Threads, ShareTheQueriesOfOneHeadWithoutChangingABit) {
     EXPECT_TRUE(support::same_bits(run(n), run(1)));
     EXPECT_TRUE(support::same_bits(run(n, mask, attn::Alibi{0.1}), run(1, mask, attn::Alibi{0.1})));
     EXPECT_TRUE(support::same_bits(run(n, attn::Sigmoid{}), run(1, attn::Sigmoid{})));
-    EXPECT_TRUE(support::same_bits(run(n, attn::Bilinear(W)), run(1, attn::Bilinear(W))));
+    EXPECT_TRUE(support::same_bits(run(n, attn::Bilinear{W}), run(1, attn::Bilinear{W})));
   }
 }
 
 /// All gradients of parameters of one call.
 template <class Executor>
 auto parameter_gradients(const Problem<>& p, const Executor& executor) {
-  const attn::Bilinear score(support::random<double>(8, 8, 5));
+  const attn::Bilinear score{support::random<double>(8, 8, 5)};
   const attn::Softcap cap{3};
-  const attn::RelativePositionBias table(support::random<double>(6, 4, 6));
+  const attn::RelativePositionBias table{support::random<double>(6, 4, 6)};
   const auto forward = attn::attention_forward(p.Q, p.K, p.V, heads, score, cap, table);
   const auto g =
       attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, heads, score, cap, table, executor);

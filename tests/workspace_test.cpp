@@ -42,6 +42,7 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std
 #include <gtest/gtest.h>
 
 #include <attn/attn.hpp>
+#include <vector>
 
 #include "support/compare.hpp"
 #include "support/problem.hpp"
@@ -113,6 +114,38 @@ TEST(Workspace, ServesStorageTypesAndRowMajorInputs) {
   const auto call = [&] { attn::attention_into(O, Q, K, V, workspace); };
   call();
   EXPECT_EQ(allocations_of(call), 0);
+}
+
+/// 500 sequences of 1 to 20 tokens, each longer than the one before until they begin again.
+attn::CumulativeLengths many_sequences() {
+  std::vector<int> offsets{0};
+  for (int b = 0; b < 500; ++b) offsets.push_back(offsets.back() + 1 + b % 20);
+  return {offsets};
+}
+
+TEST(Workspace, ServesPackedSequences) {
+  const Case packed{.n_q = 5250, .n_k = 5250, .d = 8, .d_v = 8};
+  expect_no_allocation<float>(packed, many_sequences(), attn::Causal{});
+  expect_no_allocation<float>(packed, many_sequences(), attn::Sparsemax{});
+}
+
+TEST(PackedSequences, AllocateNothingEach) {
+  const Problem<float> p({.n_q = 5250, .n_k = 5250, .d = 8, .d_v = 8});
+  const attn::CumulativeLengths packed = many_sequences();
+  const auto forward = attn::attention_forward(p.Q, p.K, p.V, packed);
+  Eigen::MatrixXf O(5250, 8), dQ = O, dK = O, dV = O;
+  const auto forwards = [&](const auto&... parts) {
+    return allocations_of([&] { attn::attention_into(O, p.Q, p.K, p.V, packed, parts...); });
+  };
+  const auto backwards = [&](const auto&... parts) {
+    return allocations_of([&] {
+      attn::attention_backward_into(dQ, dK, dV, p.Q, p.K, p.V, forward, p.dO, packed, parts...);
+    });
+  };
+  EXPECT_LE(forwards(), 20);
+  EXPECT_LE(forwards(attn::Threads{2}), 60);
+  EXPECT_LE(backwards(), 20);
+  EXPECT_LE(backwards(attn::Threads{2}), 60);
 }
 
 TEST(Workspace, GrownByALargeCallServesSmallerOnes) {

@@ -6,6 +6,7 @@
 //     attention_forward   O and L             attention_backward      dQ, dK, dV and the parts'
 //     Attention        all of them, with the parts stored
 //
+// The calls whose names end with _into write into memory of the caller's and take TensorViews too.
 // Arguments are sorted, checked and reduced to strided views in engine/front.hpp; the work is done
 // in engine/forward.hpp and engine/backward.hpp.
 #pragma once
@@ -32,9 +33,9 @@ ATTN_BEGIN_NAMESPACE
 ///             V  n_k x d_v   one value a row
 ///             O  n_q x d_v   returned by value, in Q's storage order
 /// Parts       a score function, score modifiers, masks, a normaliser, probability modifiers,
-///             Heads, an executor, a Workspace, a PositionOffset; any order, at most one of each
-///             exclusive role. The pipeline is always: score, modifiers, masks, normaliser,
-///             probability modifiers, times V
+///             Heads, CumulativeLengths, an executor, a Workspace, a PositionOffset; any order, at
+///             most one of each exclusive role. The pipeline is always: score, modifiers, masks,
+///             normaliser, probability modifiers, times V
 /// Empty rows  a query that may see no key gets a zero row
 /// Non-finite  NaN or inf at a visible position reaches that query's row only; a masked one nothing
 /// Accuracy    per row at most 2x the error of the textbook computation in the same scalar
@@ -115,9 +116,8 @@ auto attention_forward(const Q& q, const K& k, const V& v, Parts&&... parts) {
 /// Shapes  o {batch, head, n_q, d_v}, log_sum_exp {batch, head, n_q, 1} in the accumulator type
 template <class T, class... Parts>
 void attention_forward_into(TensorView<T> o, TensorView<Accumulator<T>> log_sum_exp,
-                            std::type_identity_t<TensorView<const T>> q,
-                            std::type_identity_t<TensorView<const T>> k,
-                            std::type_identity_t<TensorView<const T>> v, Parts&&... parts) {
+                            engine::Read<T> q, engine::Read<T> k, engine::Read<T> v,
+                            Parts&&... parts) {
   using View = TensorView<const T>;
   constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
   if constexpr (valid)
@@ -166,6 +166,21 @@ auto attention_weights(const Q& q, const K& k, Parts&&... parts) {
   }
 }
 
+/// The same into a view of the caller's.  Shapes  weights {batch, head, n_q, n_k}
+template <class T, class... Parts>
+void attention_weights_into(TensorView<T> weights, engine::Read<T> q, engine::Read<T> k,
+                            Parts&&... parts) {
+  using View = TensorView<const T>;
+  constexpr bool writable = engine::diagnose_output<TensorView<T>>();
+  constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
+  if constexpr (writable && valid) {
+    const char* name = "attention_weights_into";
+    engine::check_is_there(name, "P", weights);
+    engine::forward_call(name, engine::Inputs<T>{q, k, k},
+                         engine::Outputs<T, Accumulator<T>>{{}, {}, weights}, parts...);
+  }
+}
+
 /// O and the weights that it is made with: O = P V.
 template <class Q, class K, class V, class... Parts>
 auto attention_with_weights(const Q& q, const K& k, const V& v, Parts&&... parts) {
@@ -181,6 +196,23 @@ auto attention_with_weights(const Q& q, const K& k, const V& v, Parts&&... parts
         parts...);
     return Weighted<decltype(results.output), decltype(results.weights)>{
         std::move(results.output), std::move(results.weights)};
+  }
+}
+
+/// The same into views of the caller's.
+/// Shapes  o {batch, head, n_q, d_v}, weights {batch, head, n_q, n_k}
+template <class T, class... Parts>
+void attention_with_weights_into(TensorView<T> o, engine::Written<T> weights, engine::Read<T> q,
+                                 engine::Read<T> k, engine::Read<T> v, Parts&&... parts) {
+  using View = TensorView<const T>;
+  constexpr bool writable = engine::diagnose_output<TensorView<T>>();
+  constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
+  if constexpr (writable && valid) {
+    const char* name = "attention_with_weights_into";
+    engine::check_is_there(name, "O", o);
+    engine::check_is_there(name, "P", weights);
+    engine::forward_call(name, engine::Inputs<T>{q, k, v},
+                         engine::Outputs<T, Accumulator<T>>{o, {}, weights}, parts...);
   }
 }
 
@@ -210,14 +242,11 @@ auto attention_backward(const Q& q, const K& k, const V& v, const F& forward, co
 
 /// The same into views of the caller's, which are overwritten; returns the gradients of the parts.
 template <class T, class... Parts>
-auto attention_backward_into(TensorView<T> d_query, std::type_identity_t<TensorView<T>> d_key,
-                             std::type_identity_t<TensorView<T>> d_value,
-                             std::type_identity_t<TensorView<const T>> q,
-                             std::type_identity_t<TensorView<const T>> k,
-                             std::type_identity_t<TensorView<const T>> v,
-                             std::type_identity_t<TensorView<const T>> output,
-                             std::type_identity_t<TensorView<const Accumulator<T>>> log_sum_exp,
-                             std::type_identity_t<TensorView<const T>> d_output, Parts&&... parts) {
+auto attention_backward_into(TensorView<T> d_query, engine::Written<T> d_key,
+                             engine::Written<T> d_value, engine::Read<T> q, engine::Read<T> k,
+                             engine::Read<T> v, engine::Read<T> output,
+                             engine::Read<T, Accumulator<T>> log_sum_exp, engine::Read<T> d_output,
+                             Parts&&... parts) {
   using View = TensorView<const T>;
   constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
   if constexpr (valid)
@@ -284,6 +313,44 @@ class Attention {
                 More&&... more) const {
     return with_parts(
         [&](auto&... p) { return attention_backward(q, k, v, forward, d_output, p...); }, more...);
+  }
+  /// The _into forms: results first, then what the functions of these names take.
+  template <class O, class L, class Q, class K, class V, class... More>
+  void forward_into(O&& o, L&& log_sum_exp, const Q& q, const K& k, const V& v,
+                    More&&... more) const {
+    with_parts([&](auto&... p) { attention_forward_into(o, log_sum_exp, q, k, v, p...); }, more...);
+  }
+  template <class P, class Q, class K, class... More>
+  void weights_into(P&& weights, const Q& q, const K& k, More&&... more) const {
+    with_parts([&](auto&... p) { attention_weights_into(weights, q, k, p...); }, more...);
+  }
+  template <class O, class P, class Q, class K, class V, class... More>
+  void with_weights_into(O&& o, P&& weights, const Q& q, const K& k, const V& v,
+                         More&&... more) const {
+    with_parts([&](auto&... p) { attention_with_weights_into(o, weights, q, k, v, p...); },
+               more...);
+  }
+  template <engine::EigenDense DQ, class DK, class DV, class Q, class K, class V, class F, class DO,
+            class... More>
+  auto backward_into(DQ&& d_query, DK&& d_key, DV&& d_value, const Q& q, const K& k, const V& v,
+                     const F& forward, const DO& d_output, More&&... more) const {
+    return with_parts(
+        [&](auto&... p) {
+          return attention_backward_into(d_query, d_key, d_value, q, k, v, forward, d_output, p...);
+        },
+        more...);
+  }
+  template <class T, class L, class... More>
+  auto backward_into(TensorView<T> d_query, engine::Written<T> d_key, engine::Written<T> d_value,
+                     engine::Read<T> q, engine::Read<T> k, engine::Read<T> v,
+                     engine::Read<T> output, TensorView<L> log_sum_exp, engine::Read<T> d_output,
+                     More&&... more) const {
+    return with_parts(
+        [&](auto&... p) {
+          return attention_backward_into(d_query, d_key, d_value, q, k, v, output, log_sum_exp,
+                                         d_output, p...);
+        },
+        more...);
   }
 
  private:

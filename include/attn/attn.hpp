@@ -12,6 +12,7 @@
 #include <attn/mask.hpp>
 #include <attn/math.hpp>
 #include <attn/normalizer.hpp>
+#include <attn/packed_sequences.hpp>
 #include <attn/parameter.hpp>
 #include <attn/pooling.hpp>
 #include <attn/prob_mod.hpp>

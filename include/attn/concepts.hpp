@@ -57,6 +57,7 @@ struct mask {};
 struct normalizer {};
 struct prob_mod {};
 struct heads {};
+struct sequences {};
 struct executor {};
 struct workspace {};
 struct position_offset {};
@@ -155,7 +156,7 @@ struct PositionOffset {
 
 namespace engine {
 
-/// The sizes of a call, for the checks of its parts.
+/// The sizes of a call, for the checks of its parts. Packed sequences are batches of the longest.
 struct CallSizes {
   const char* name = "attention";  ///< of the function the user called
   Index batches = 1;

@@ -189,25 +189,55 @@ void attend_head(Position at, Extent extent, const MatrixX<S>& q, const MatrixX<
   }
 }
 
-/// All that attention computes, from matrices with heads side by side in the columns.
-template <class S = double, class Q, class K, class V, class... Parts>
-Result<S> attend(const Q& q, const K& k, const V& v, const Parts&... parts) {
+/// All heads of one batch.
+template <class S, class Q, class K, class V, class... Parts>
+Result<S> attend_batch(Index batch, const Q& q, const K& k, const V& v, const Parts&... parts) {
   Heads heads;
   Extent extent{q.rows(), k.rows()};
   for_each_part<role::heads>([&](const Heads& part) { heads = part; }, parts...);
   if (const KeyPadding* padding = engine::find_padding(parts...))
-    extent.n_k = std::min(extent.n_k, padding->length(0));
+    extent.n_k = std::min(extent.n_k, padding->length(batch));
   const Index n = heads.query, groups = n / heads.key_value_heads();
   const Index d = q.cols() / n, d_k = k.cols() * groups / n, d_v = v.cols() * groups / n;
   Result<S> result{MatrixX<S>(q.rows(), n * d_v), MatrixX<S>(q.rows(), n),
                    MatrixX<S>(n * q.rows(), k.rows())};
   for (Index h = 0; h < n; ++h) {
     const Index c = h / groups;
-    attend_head<S>({0, h, 0, 0}, extent, q.middleCols(h * d, d).template cast<S>(),
+    attend_head<S>({batch, h, 0, 0}, extent, q.middleCols(h * d, d).template cast<S>(),
                    k.middleCols(c * d_k, d_k).template cast<S>(),
                    v.middleCols(c * d_v, d_v).template cast<S>(), result, parts...);
   }
   return result;
+}
+
+/// All that attention computes, from matrices with heads side by side in the columns. Packed
+/// sequences are attended to one by one.
+template <class S = double, class Q, class K, class V, class... Parts>
+Result<S> attend(const Q& q, const K& k, const V& v, const Parts&... parts) {
+  if constexpr (!(false || ... || PartOf<Parts, role::sequences>))
+    return attend_batch<S>(0, q, k, v, parts...);
+  Result<S> whole;
+  for_each_part<role::sequences>(
+      [&](const auto& packed) {
+        for (Index b = 0; b < packed.count(); ++b) {
+          const auto queries = packed.queries(b), keys = packed.keys(b);
+          const Result<S> one = attend_batch<S>(b, q.middleRows(queries.first, queries.count),
+                                                k.middleRows(keys.first, keys.count),
+                                                v.middleRows(keys.first, keys.count), parts...);
+          if (b == 0)
+            whole = {MatrixX<S>::Zero(q.rows(), one.output.cols()),
+                     MatrixX<S>::Zero(q.rows(), one.log_sum_exp.cols()),
+                     MatrixX<S>::Zero(one.log_sum_exp.cols() * q.rows(), k.rows())};
+          whole.output.middleRows(queries.first, queries.count) = one.output;
+          whole.log_sum_exp.middleRows(queries.first, queries.count) = one.log_sum_exp;
+          for (Index h = 0; h < one.log_sum_exp.cols(); ++h)
+            whole.weights.block(h * q.rows() + queries.first, keys.first, queries.count,
+                                keys.count) =
+                one.weights.middleRows(h * queries.count, queries.count);
+        }
+      },
+      parts...);
+  return whole;
 }
 
 }  // namespace reference

@@ -2,6 +2,7 @@
 // Scratch memory: one aligned buffer a worker, sized before the loop and reused by later calls.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <new>
 #include <utility>
@@ -50,11 +51,13 @@ class ScratchBuffer {
   ScratchBuffer& operator=(const ScratchBuffer&) = delete;
   ~ScratchBuffer() { release(); }
 
+  /// Grows by half at least, so that calls which grow one after the other rarely allocate.
   std::byte* reserve(std::size_t bytes) {
     if (bytes > size_) {
+      const std::size_t grown = std::max(bytes, size_ + size_ / 2);
       release();
-      data_ = static_cast<std::byte*>(::operator new (bytes, std::align_val_t{scratch_alignment}));
-      size_ = bytes;
+      data_ = static_cast<std::byte*>(::operator new (grown, std::align_val_t{scratch_alignment}));
+      size_ = grown;
     }
     return data_;
   }
@@ -90,6 +93,14 @@ class Workspace {
 
   /// Private to the engine: memory that all workers of a call share.
   std::byte* shared(std::size_t bytes) { return shared_.reserve(bytes); }
+  /// Private to the engine: memory for what tasks add up.
+  std::byte* sums(std::size_t bytes) { return sums_.reserve(bytes); }
+  /// Private to the engine: a workspace of its own for each worker whose tasks are whole calls.
+  Workspace& inner(Index w) { return inner_[static_cast<std::size_t>(w)]; }
+  void prepare_inner(Index workers) {
+    if (inner_.size() < static_cast<std::size_t>(workers))
+      inner_.resize(static_cast<std::size_t>(workers));
+  }
   /// Private to the engine: memory of one worker; `prepare` comes first.
   std::byte* worker(Index w) {
     return uses_first_ ? first_ : workers_[static_cast<std::size_t>(w)].reserve(0);
@@ -104,7 +115,9 @@ class Workspace {
 
  private:
   engine::ScratchBuffer shared_;
+  engine::ScratchBuffer sums_;
   std::vector<engine::ScratchBuffer> workers_;
+  std::vector<Workspace> inner_;
   std::byte* first_ = nullptr;
   bool uses_first_ = false;
 };

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Every line of C++ in README.md stands in an example program, so that the README compiles:
+# Every line of C++ in README.md stands in an example program, so that the README compiles, and every
+# row of its comparison names tests that there are:
 #   cmake -D ROOT=<project> -P readme.cmake
 cmake_minimum_required(VERSION 3.25)
 
@@ -32,4 +33,36 @@ endforeach()
 if(count EQUAL 0)
   message(FATAL_ERROR "README.md shows no C++ at all")
 endif()
-message(STATUS "README.md: all ${count} lines of C++ stand in examples/")
+
+# The second field of each row holds names of test suites, in backquotes.
+file(GLOB_RECURSE sources ${ROOT}/tests/*_test.cpp)
+set(tests "")
+foreach(source IN LISTS sources)
+  file(STRINGS ${source} found REGEX "^TEST\\(")
+  list(APPEND tests ${found})
+endforeach()
+set(inside FALSE)
+set(rows 0)
+foreach(line IN LISTS lines)
+  if(line MATCHES "^\\| feature \\| tests ")
+    set(inside TRUE)
+  elseif(inside AND line MATCHES "^\\| [^|]*[^-|] \\| ([^|]*) \\|")
+    string(REGEX MATCHALL "`[A-Za-z0-9]+`" suites "${CMAKE_MATCH_1}")
+    if(NOT suites)
+      message(FATAL_ERROR "README.md compares without a test: ${line}")
+    endif()
+    foreach(suite IN LISTS suites)
+      string(REPLACE "`" "" suite ${suite})
+      if(NOT tests MATCHES "TEST\\(${suite},")
+        message(FATAL_ERROR "README.md names tests that there are not: ${suite}")
+      endif()
+    endforeach()
+    math(EXPR rows "${rows} + 1")
+  elseif(NOT line MATCHES "^\\|")
+    set(inside FALSE)
+  endif()
+endforeach()
+if(rows EQUAL 0)
+  message(FATAL_ERROR "README.md compares nothing")
+endif()
+message(STATUS "README.md: all ${count} lines of C++ stand in examples/, ${rows} rows have tests")

@@ -80,10 +80,8 @@ struct ViewedForward {
   }
 };
 
-/// The weights of a batch have no public entry point: the engine is asked for them.
 template <class T, class... Parts>
 ViewedForward<T> forward_views(const Problem<T>& problem, const Parts&... parts) {
-  using A = attn::Accumulator<T>;
   const auto &q = problem.q, &k = problem.k, &v = problem.v;
   const Shape scores = problem.scores();
   ViewedForward<T> forward;
@@ -91,8 +89,7 @@ ViewedForward<T> forward_views(const Problem<T>& problem, const Parts&... parts)
   forward.weights = forward.numbers.make(scores);
   forward.log_sum_exp = forward.sums.make({scores[0], scores[1], scores[2], 1});
   attn::attention_forward_into(forward.output, forward.log_sum_exp, q, k, v, parts...);
-  attn::engine::forward_call("case", attn::engine::Inputs<T>{q, k, v},
-                             attn::engine::Outputs<T, A>{{}, {}, forward.weights}, parts...);
+  attn::attention_weights_into(forward.weights, q, k, parts...);
   return forward;
 }
 

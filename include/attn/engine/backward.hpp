@@ -7,15 +7,15 @@
 //     dS = J(P) o (dP - D)            dS through the score modifiers
 //     dQ = dS K       dK = dS^T Q     and on through the score function's own transformation
 //
-// Five products, 10 n_q n_k d flops. A task is a range of the keys of one key-value head with all
-// query heads that read it, so that dK and dV are its own; dQ is summed over ranges in their order
-// (turns.hpp), so results are the same for any number of threads.
+// Five products, 10 n_q n_k d flops. Keys are cut into ranges by their number alone. A task is some
+// ranges of the keys of one key-value head with all query heads that read it, so that dK and dV are
+// its own; dQ is summed over ranges in their order (turns.hpp), so results are the same for any
+// number of threads, and for any number of other heads and batches.
 #pragma once
 
 #include <algorithm>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <attn/config.hpp>
 #include <attn/engine/backward_block.hpp>
@@ -88,13 +88,11 @@ struct QuerySums {
 
 /// All queries that read key-value head c of batch b, against a range of its keys.
 template <class T, class C, class Scratch, class Sizes, class Gradients>
-void backward_task(const C& call, const Scratch& scratch, const Sizes& sizes,
-                   const BackwardViews<T, typename C::A>& views, Index task,
-                   const QuerySums<typename C::A>& sums, Gradients& gradients) {
+void backward_range(const C& call, const Scratch& scratch, const Sizes& sizes,
+                    const BackwardViews<T, typename C::A>& views, Index b, Index c, Index range,
+                    const QuerySums<typename C::A>& sums, Gradients& gradients) {
   using A = typename C::A;
   using Walk = TileWalk<T, std::remove_cvref_t<decltype(call.program)>, decltype(C::score)>;
-  const Index range = task % sizes.ranges, c = task / sizes.ranges % call.in.k.heads();
-  const Index b = task / sizes.ranges / call.in.k.heads();
   const KeyRange keys{range * sizes.range_keys,
                       std::min(sizes.range_keys, call.in.n_k() - range * sizes.range_keys)};
   std::fill_n(scratch.d_keys, sizes.range_keys * sizes.key, A(0));
@@ -111,54 +109,73 @@ void backward_task(const C& call, const Scratch& scratch, const Sizes& sizes,
   finish_keys(call, scratch, sizes, views, b, c, keys, gradients.template at<0>());
 }
 
-/// In how many sets of gradients of parameters the tasks add up theirs, each set for tasks that
-/// follow one another: few, and 4 MiB of float in all, since every set has all parameters.
-inline Index gradient_sets(Index tasks, Index parameters) {
-  constexpr Index most_sets = 16, most_numbers = Index(1) << 20;
-  if (parameters == 0) return tasks;
-  return std::clamp<Index>(std::min(most_sets, most_numbers / parameters), 1,
-                           std::max<Index>(tasks, 1));
+/// Neighbouring ranges of one key-value head.
+template <class T, class C, class Scratch, class Sizes, class Gradients>
+void backward_task(const C& call, const Scratch& scratch, const Sizes& sizes,
+                   const BackwardViews<T, typename C::A>& views, Index task,
+                   const QuerySums<typename C::A>& sums, Gradients& gradients) {
+  const Index heads = call.in.k.heads(), head_tasks = sizes.head_tasks();
+  const Index head = task / head_tasks, first = task % head_tasks * sizes.task_ranges;
+  for (Index range = first; range < std::min(first + sizes.task_ranges, sizes.ranges); ++range)
+    backward_range(call, scratch, sizes, views, head / heads, head % heads, range, sums, gradients);
 }
 
-/// Gradients of everything; those of parameters are summed in an order that the sizes alone fix.
+/// Numbers of all the sets of gradients of parameters that tasks add up for themselves: 4 MiB of
+/// float.
+inline constexpr Index most_set_numbers = Index(1) << 20;
+
+/// In how many sets `tasks` add up the gradients of parameters, each set for tasks that follow one
+/// another. Few, since every set has all parameters, and none whose sum would cost more than some
+/// percent of its part of the `products`.
+inline Index gradient_sets(Index tasks, Index parameters, Index products) {
+  constexpr Index most_sets = 16, products_a_number = 64;
+  if (parameters == 0) return tasks;
+  const Index most = std::min({most_sets, tasks, most_set_numbers / parameters,
+                               products / (products_a_number * parameters)});
+  return std::max<Index>(most, 1);
+}
+
+/// Adds the gradients of parameters to `gradients`, in an order that the sizes alone fix, and writes
+/// the others.
 template <class T, class Program, class Executor>
-typename Program::Gradients run_backward(
-    const Inputs<T>& in, const Program& program, const Executor& executor, Workspace& workspace,
-    const BackwardViews<T, typename Program::Accumulator>& views) {
+void run_backward(const Inputs<T>& in, const Program& program, const Executor& executor,
+                  Workspace& workspace,
+                  const BackwardViews<T, typename Program::Accumulator>& views,
+                  typename Program::Gradients& gradients) {
   using A = typename Program::Accumulator;
   using Scratch = BackwardScratch<A, typename Program::NormalizerPart>;
-  typename Program::Gradients total = program.zero_gradients();
   with_call(in, program, workspace, [&](auto call) {
     call.tiles = limited<A>(call.tiles, backward_panels);
     const BackwardSizes sizes(call);
-    const Index tasks = in.k.batches() * in.k.heads() * sizes.ranges;
-    const Index sets = gradient_sets(tasks, total.size());
-    std::vector<typename Program::Gradients> gradients(static_cast<std::size_t>(sets), total);
+    const Index tasks = in.k.batches() * in.k.heads() * sizes.head_tasks();
+    const Index parameters = gradients.size();
+    const Index sets = gradient_sets(tasks, parameters, call.products());
+    std::vector<typename Program::Gradients> own;
+    if (parameters > 0 && sets > 1)
+      own.assign(static_cast<std::size_t>(sets), program.zero_gradients());
     Arena measure;
     [[maybe_unused]] const Scratch sized(measure, call, sizes);
     workspace.prepare(executor.workers(std::max(sets, in.k.batches() * in.k.heads())),
                       measure.used());
     project_all_keys(call, executor, workspace);
     const Index block_size = call.tiles.queries * grouped(call.query_width());
-    ScratchBuffer sums;
-    Turns turns(sizes.ranges > 1 ? call.tasks() : 0);
+    const Index summed_blocks = sizes.ranges > 1 ? call.tasks() : 0;
+    Turns turns(summed_blocks);
     const QuerySums<A> query_sums{
-        sizes.ranges > 1 ? reinterpret_cast<A*>(sums.reserve(
-                               static_cast<std::size_t>(call.tasks() * block_size) * sizeof(A)))
-                         : nullptr,
+        reinterpret_cast<A*>(
+            workspace.sums(static_cast<std::size_t>(summed_blocks * block_size) * sizeof(A))),
         block_size, turns, sizes.ranges};
     executor.run(sets, [&](Index set, Index worker) {
       Arena arena(workspace.worker(worker));
       const Scratch scratch(arena, call, sizes);
       FailTurns guard{turns};
+      auto& of_set = own.empty() ? gradients : own[static_cast<std::size_t>(set)];
       for (Index task = set * tasks / sets; task < (set + 1) * tasks / sets; ++task)
-        backward_task(call, scratch, sizes, views, task, query_sums,
-                      gradients[static_cast<std::size_t>(set)]);
+        backward_task(call, scratch, sizes, views, task, query_sums, of_set);
       guard.done = true;
     });
-    for (auto& part : gradients) total.add(part);
+    for (auto& of_set : own) gradients.add(of_set);
   });
-  return total;
 }
 
 }  // namespace engine

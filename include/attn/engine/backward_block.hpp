@@ -43,8 +43,9 @@ struct BackwardSizes {
   Index query;   ///< of dQ' and Q'
   Index key;     ///< of dK'
   Index value;   ///< of dV and dO
-  Index ranges;  ///< of keys, each with tasks of its own
+  Index ranges;  ///< of keys, by their number alone
   Index range_keys;
+  Index task_ranges;  ///< that one task takes, one after the other
 
   explicit BackwardSizes(const Call<T, Program, ScoreTile>& call)
       : query(padded<A>(call.query_width())),
@@ -53,11 +54,13 @@ struct BackwardSizes {
     constexpr Index enough_tasks = 8, least_tiles = 8;
     const Index heads = call.in.k.batches() * call.in.k.heads(), keys = call.tiles.keys;
     const Index tiles = (call.in.n_k() + keys - 1) / keys;
-    const Index wanted = can_split ? enough_tasks / std::max<Index>(heads, 1) : 1;
-    ranges = std::clamp<Index>(tiles / least_tiles, 1, std::max<Index>(wanted, 1));
+    ranges = std::clamp<Index>(tiles / least_tiles, 1, can_split ? enough_tasks : 1);
     range_keys = (tiles + ranges - 1) / ranges * keys;
     ranges = std::max<Index>((call.in.n_k() + range_keys - 1) / std::max<Index>(range_keys, 1), 1);
+    const Index head_tasks = std::clamp<Index>(enough_tasks / std::max<Index>(heads, 1), 1, ranges);
+    task_ranges = (ranges + head_tasks - 1) / head_tasks;
   }
+  Index head_tasks() const { return (ranges + task_ranges - 1) / task_ranges; }
 
   /// Whether the rows' means are known without a walk over all keys.
   static constexpr bool can_split =
@@ -228,18 +231,16 @@ class BlockBackward {
 
   void sum_means() {
     std::fill_n(scratch_.mean_weight, padded<A>(walk_.block().count), A(0));
-    Gradients unused = program().zero_gradients();
+    Gradients unused = program().zero_prob_gradients();
     walk_.for_each_tile(
         [&](Index first, Index count) { pack_values(first, count); },
         [&](const KeyTile& tile) {
           load_tile(tile);
           for_each_pack<true>(tile, 0, tile.panel.count, [&](const Place& at, P s, P dp, P hidden) {
-            program().through_mods(s, at.position, tile.positions.extent, unused, [&](P score) {
-              const Weight w = weight<true>(score, dp, at, tile, hidden, unused);
-              add(scratch_.mean + at.row, select(w.hidden, P(0), w.jacobian * w.d_weight));
-              add(scratch_.mean_weight + at.row, w.jacobian);
-              return P(0);
-            });
+            const P score = program().modify_score(s, at.position, tile.positions.extent);
+            const Weight w = weight<true>(score, dp, at, tile, hidden, unused);
+            add(scratch_.mean + at.row, select(w.hidden, P(0), w.jacobian * w.d_weight));
+            add(scratch_.mean_weight + at.row, w.jacobian);
           });
         });
     if constexpr (!is_exponential)

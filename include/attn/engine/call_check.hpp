@@ -7,7 +7,9 @@
 #include <attn/config.hpp>
 #include <attn/engine/backward.hpp>
 #include <attn/engine/overlap.hpp>
+#include <attn/engine/parts.hpp>
 #include <attn/engine/tile_walk.hpp>
+#include <attn/packed_sequences.hpp>
 #include <attn/tensor_view.hpp>
 
 ATTN_BEGIN_NAMESPACE
@@ -35,8 +37,27 @@ inline void check_heads(const char* name, const Heads& heads, Index q, Index k, 
   check_divides(name, "V", v, heads.key_value_heads());
 }
 
-template <class T, class Program>
-void check_inputs(const char* name, const Inputs<T>& in, const Program& program, bool is_chunk) {
+/// How many batches the parts of a call see, and of how many queries and keys at most.
+struct BatchSizes {
+  Index count;
+  Extent longest;
+};
+
+template <class T, class... Parts>
+BatchSizes batch_sizes(const char* name, const Inputs<T>& in, const Parts&... parts) {
+  if constexpr (is_packed<Parts...>) {
+    const CumulativeLengths& packed = part_of<role::sequences>(nullptr, parts...);
+    packed.check_fits(name, in.q.batches(), in.n_q(), in.n_k());
+    return {packed.count(), packed.longest()};
+  } else {
+    return {in.q.batches(), {in.n_q(), in.n_k()}};
+  }
+}
+
+template <class T, class Program, class... Parts>
+void check_inputs(const char* name, const Inputs<T>& in, const Program& program,
+                  const Parts&... parts) {
+  constexpr bool is_chunk = count_of < role::position_offset, Parts... >> 0;
   const auto &q = in.q, &k = in.k, &v = in.v;
   if (k.batches() != q.batches() || v.batches() != q.batches())
     raise_shape({name, ": Q has ", q.batches(), " batches, K ", k.batches(), " and V ", v.batches(),
@@ -45,20 +66,20 @@ void check_inputs(const char* name, const Inputs<T>& in, const Program& program,
     raise_shape({name, ": K has ", k.heads(), " heads and V has ", v.heads(),
                  "; each key needs one value, so both need the same number"});
   check_grouping(name, q.heads(), k.heads());
-  const Index query_end = q.tokens() + program.offset.query;
-  const Index key_end = k.tokens() + program.offset.key;
+  const BatchSizes batch = batch_sizes(name, in, parts...);
+  const Extent longest = batch.longest;
   if (is_chunk && (program.offset.query < 0 || program.offset.key < 0))
     raise_value({name, ": PositionOffset is {", Index(program.offset.query), ", ",
                  Index(program.offset.key), "}; positions are counted from 0"});
   program.check({.name = name,
-                 .batches = q.batches(),
+                 .batches = batch.count,
                  .heads = q.heads(),
-                 .n_q = q.tokens(),
-                 .n_k = k.tokens(),
+                 .n_q = longest.n_q,
+                 .n_k = longest.n_k,
                  .d = q.features(),
                  .d_k = k.features(),
-                 .query_end = query_end,
-                 .key_end = key_end,
+                 .query_end = longest.n_q + program.offset.query,
+                 .key_end = longest.n_k + program.offset.key,
                  .is_chunk = is_chunk});
   if (v.tokens() != k.tokens())
     raise_shape({name, ": V has ", v.tokens(), " rows and K has ", k.tokens(),

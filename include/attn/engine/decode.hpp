@@ -339,14 +339,14 @@ void write_rows(const C& call, const DecodePlan& plan, const DecodeWalk& walk,
     }
 }
 
-/// Scratch of a task that may stand on its stack.
-inline constexpr std::size_t little_scratch = 16 * 1024;
+/// Scratch of a decoding task that is little enough for the stack, in bytes.
+inline constexpr std::size_t stack_scratch = 16 * 1024;
 
 /// f(arena) with scratch of `bytes`: on the stack where that is little, else the worker's.
 template <class F>
 void with_scratch(std::size_t bytes, Workspace& workspace, Index worker, F&& f) {
-  if (bytes <= little_scratch) {
-    alignas(scratch_alignment) std::byte on_stack[little_scratch];
+  if (bytes <= stack_scratch) {
+    alignas(scratch_alignment) std::byte on_stack[stack_scratch];
     f(Arena(on_stack));
   } else {
     f(Arena(workspace.worker(worker)));
@@ -366,15 +366,12 @@ void run_decode(const C& call, const TensorView<const S>& k, const TensorView<co
   [[maybe_unused]] const DecodeRows<A> rows_sized(partial, plan.rows(), v.features());
   const bool whole = plan.chunks == 1;
   const std::size_t bytes = own.used() + (whole ? partial.used() : 0);
-  const std::size_t partial_bytes = whole ? 0 : static_cast<std::size_t>(tasks) * partial.used();
-  const Index workers = executor.workers(tasks);
-  // What the tasks of one walk hand to one another lies behind the memory of the last worker.
-  if (!whole)
-    workspace.prepare(workers + 1, std::max(bytes, partial_bytes));
-  else if (bytes > little_scratch)
-    workspace.prepare(workers, bytes);
+  if (bytes > stack_scratch) workspace.prepare(executor.workers(tasks), bytes);
+  // What the tasks of one walk hand to one another.
+  std::byte* const partials =
+      workspace.sums(whole ? 0 : static_cast<std::size_t>(tasks) * partial.used());
   const auto partial_of = [&](Index task) {
-    Arena arena(workspace.worker(workers) + static_cast<std::size_t>(task) * partial.used());
+    Arena arena(partials + static_cast<std::size_t>(task) * partial.used());
     return DecodeRows<A>(arena, plan.rows(), v.features());
   };
   executor.run(tasks, [&](Index task, Index worker) {

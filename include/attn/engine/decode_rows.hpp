@@ -40,10 +40,11 @@ struct DecodePlan {
         batches(in.q.batches()),
         key_heads(in.k.heads()),
         group(key_heads > 0 ? quotient(in.q.heads(), key_heads) : 0) {
-    constexpr Index most_rows = 32, least_chunk = 1024, enough_tasks = 256;
+    constexpr Index most_rows = 32, least_chunk = 1024, most_chunks = 256;
     heads = group * n_q <= most_rows ? group : std::max<Index>(most_rows / n_q, 1);
     shares = group > heads ? (group + heads - 1) / heads : 1;
-    const Index share = n_k * walks() / enough_tasks;
+    // By the keys alone: a head of many is computed as if it were the only one.
+    const Index share = n_k / most_chunks;
     chunk = (std::max(share, least_chunk) + least_chunk - 1) / least_chunk * least_chunk;
     chunks = n_k > chunk ? (n_k + chunk - 1) / chunk : 1;
   }

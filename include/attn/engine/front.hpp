@@ -13,6 +13,7 @@
 #include <attn/engine/backward.hpp>
 #include <attn/engine/call_check.hpp>
 #include <attn/engine/forward.hpp>
+#include <attn/engine/packed.hpp>
 #include <attn/engine/parts.hpp>
 #include <attn/result.hpp>
 #include <attn/tensor_view.hpp>
@@ -20,6 +21,12 @@
 
 ATTN_BEGIN_NAMESPACE
 namespace engine {
+
+/// Views whose scalar another argument decides: A, or T itself, to be read; T to be written.
+template <class T, class A = T>
+using Read = std::type_identity_t<TensorView<const A>>;
+template <class T>
+using Written = std::type_identity_t<TensorView<T>>;
 
 /// A workspace among the arguments, or one for this call.
 template <class... Parts>
@@ -43,13 +50,19 @@ void forward_call(const char* name, const Inputs<T>& in, const Outputs<T, Accumu
       in.n_q(), in.n_k(),
       [&](const auto& program) {
         const auto& executor = part_of<role::executor>(default_executor, parts...);
-        check_inputs(name, in, program, count_of<role::position_offset, Parts...> > 0);
+        Workspace& workspace = workspace_of(own, parts...);
+        check_inputs(name, in, program, parts...);
         check_part(executor, CallSizes{.name = name});
         if (!out.are_new) {
           check_view(name, "O", out.output, in.q.heads(), in.n_q(), in.v.features(), in);
           check_view(name, "L", out.log_sum_exp, in.q.heads(), in.n_q(), 1, in);
+          check_view(name, "P", out.weights, in.q.heads(), in.n_q(), in.n_k(), in);
         }
-        run_forward(in, program, executor, workspace_of(own, parts...), out);
+        if constexpr (is_packed<Parts...>)
+          run_packed_forward(in, part_of<role::sequences>(nullptr, parts...), program, executor,
+                             workspace, out);
+        else
+          run_forward(in, program, executor, workspace, out);
       },
       parts...);
 }
@@ -65,10 +78,17 @@ auto backward_call(const char* name, const Inputs<T>& in,
       in.n_q(), in.n_k(),
       [&](const auto& program) {
         const auto& executor = part_of<role::executor>(default_executor, parts...);
-        check_inputs(name, in, program, count_of<role::position_offset, Parts...> > 0);
+        Workspace& workspace = workspace_of(own, parts...);
+        check_inputs(name, in, program, parts...);
         check_part(executor, CallSizes{.name = name});
         check_backward(name, in, views);
-        return run_backward(in, program, executor, workspace_of(own, parts...), views);
+        auto gradients = program.zero_gradients();
+        if constexpr (is_packed<Parts...>)
+          run_packed_backward(in, part_of<role::sequences>(nullptr, parts...), program, executor,
+                              workspace, views, gradients);
+        else
+          run_backward(in, program, executor, workspace, views, gradients);
+        return gradients;
       },
       parts...);
 }
@@ -210,6 +230,13 @@ consteval bool diagnose_forward() {
   }
 }
 
+/// A view of nothing would mean that a result is not asked for.
+template <class T>
+void check_is_there(const char* name, const char* which, const TensorView<T>& view) {
+  if (!view.data && view.shape == std::array<Index, 4>{})
+    raise_shape({name, ": ", which, " is a view of nothing; it must have the shape of the result"});
+}
+
 /// f(view of o). An expression without memory of its own is written through a matrix that has.
 template <class T, class O, class F>
 void with_output(const char* name, O&& o, Index heads, F&& f) {
@@ -219,8 +246,7 @@ void with_output(const char* name, O&& o, Index heads, F&& f) {
       "attn::attention_into: O and Q have different scalar types. Both need the same (and "
       "log_sum_exp the accumulator type).");
   if constexpr (TensorViewLike<Plain>) {
-    if (!o.data && o.shape == std::array<Index, 4>{})
-      raise_shape({name, ": O is a view of nothing; it must have the shape of the result"});
+    check_is_there(name, "O", o);
     f(TensorView<T>(o));
   } else {
     if (heads < 1) check_grouping(name, heads, heads);

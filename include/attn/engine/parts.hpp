@@ -69,6 +69,8 @@ consteval bool diagnose_roles() {
                 "attn: a call has one Workspace, and here are two. Keep one of them.");
   static_assert(count_of<role::position_offset, Parts...> <= 1,
                 "attn: a call has one PositionOffset, and here are two. Keep one of them.");
+  static_assert(count_of<role::sequences, Parts...> <= 1,
+                "attn: a call has one CumulativeLengths, and here are two. Keep one of them.");
   return are_parts;
 }
 
@@ -87,7 +89,7 @@ template <class Q>
 consteval bool diagnose_matrix() {
   static_assert(!TensorViewLike<Q>,
                 "attn: TensorViews go to the calls that write into given memory: attention_into, "
-                "attention_forward_into, attention_backward_into.");
+                "attention_forward_into, attention_weights_into, attention_backward_into.");
   return !TensorViewLike<Q>;
 }
 
@@ -205,6 +207,10 @@ decltype(auto) with_program(Index n_q, Index n_k, F&& f, const Parts&... parts) 
              part_of<role::position_offset>(default_offset, parts...), find_padding(parts...), n_q,
              n_k});
 }
+
+/// Whether Q, K and V hold sequences one behind the other.
+template <class... Parts>
+inline constexpr bool is_packed = count_of<role::sequences, Parts...> > 0;
 
 /// The normaliser that a Forward is marked with.
 template <class... Parts>

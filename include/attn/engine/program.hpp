@@ -8,6 +8,7 @@
 #include <limits>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include <attn/check.hpp>
 #include <attn/concepts.hpp>
@@ -65,10 +66,21 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
   const KeyPadding* padding;  ///< of this call, or null
   Index n_q;
   Index n_k;
+  Index first_batch = 0;  ///< what parts see as the batch of the call's first one
 
   Gradients zero_gradients() const {
     return std::apply([&](const auto&... part) { return Gradients(score, normalizer, part...); },
                       std::tuple_cat(mods, probs));
+  }
+
+  /// The same with room for those of the probability modifiers alone.
+  Gradients zero_prob_gradients() const {
+    Gradients g;
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      ((g.template at<2 + mod_count + I>() = zero_gradient<A>(std::get<I>(probs))), ...);
+    }
+    (std::make_index_sequence<prob_count>());
+    return g;
   }
 
   void check(const CallSizes& sizes) const {
@@ -84,8 +96,8 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
 
   /// A tile of this call's own queries and keys, in the positions that parts see.
   Tile tile(Index b, Index h, Index query, Index queries, Index key, Index keys) const {
-    const Index i = query + offset.query, j = key + offset.key;
-    return {b, h, i, i + queries - 1, j, j + keys - 1, extent(b)};
+    const Index i = query + offset.query, j = key + offset.key, batch = first_batch + b;
+    return {batch, h, i, i + queries - 1, j, j + keys - 1, extent(batch)};
   }
 
   PackPosition<A> place(const Tile& t, Index query, Index key) const {
@@ -145,6 +157,12 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
                              [[maybe_unused]] Extent e) const {
     std::apply([&](const auto&... mod) { ((p = mod.apply(p, at, e)), ...); }, probs);
     return p;
+  }
+
+  /// A score after its modifiers, each by its own rule, as in through_mods.
+  Pack<A> modify_score(Pack<A> s, const PackPosition<A>& at, [[maybe_unused]] Extent e) const {
+    std::apply([&](const auto&... mod) { ((s = mod.apply(s, at, e)), ...); }, mods);
+    return s;
   }
 
   /// Walks the score modifiers forward, asks inner(s) for the gradient of the last score, and walks

@@ -78,6 +78,10 @@ struct Call {
   Index query_width() const { return score.query_width(in.q.features(), in.k.features()); }
   Index key_width() const { return score.key_width(in.q.features(), in.k.features()); }
   Index query_blocks() const { return (in.n_q() + tiles.queries - 1) / tiles.queries; }
+  /// Multiply-adds of a forward pass over all pairs.
+  Index products() const {
+    return in.q.batches() * in.q.heads() * in.n_q() * in.n_k() * (query_width() + in.v.features());
+  }
   Index tasks() const { return in.q.batches() * in.q.heads() * query_blocks(); }
   /// Numbers of the widest operand that one tile or panel reads.
   Index staging_size() const {
