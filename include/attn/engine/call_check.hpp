@@ -35,9 +35,11 @@ inline void check_heads(const char* name, const Heads& heads, Index q, Index k, 
   check_divides(name, "V", v, heads.key_value_heads());
 }
 
-template <class T, class Program>
-void check_inputs(const char* name, const Inputs<T>& in, const Program& program, bool is_chunk) {
-  const auto &q = in.q, &k = in.k, &v = in.v;
+template <class T, class Tokens, class Program>
+void check_inputs(const char* name, const Inputs<T, Tokens>& in, const Program& program,
+                  bool is_chunk) {
+  const TensorView<const T>& q = in.q;
+  const Tokens &k = in.k, &v = in.v;
   if (k.batches() != q.batches() || v.batches() != q.batches())
     raise_shape({name, ": Q has ", q.batches(), " batches, K ", k.batches(), " and V ", v.batches(),
                  "; all three need the same number"});
@@ -78,13 +80,13 @@ void check_shape(const char* name, const char* which, const TensorView<U>& view,
 }
 
 /// An output, where it is asked for: of the right shape, and apart from the inputs.
-template <class U, class T>
+template <class U, class T, class Tokens>
 void check_view(const char* name, const char* which, const TensorView<U>& view, Index heads,
-                Index tokens, Index features, const Inputs<T>& in) {
+                Index tokens, Index features, const Inputs<T, Tokens>& in) {
   if (!view.data && view.size() == 0 && view.shape[0] == 0) return;
   check_shape(name, which, view, in.q.batches(), heads, tokens, features,
               "a result is never resized");
-  const auto apart = [&](const char* input, const TensorView<const T>& from) {
+  const auto apart = [&](const char* input, const auto& from) {
     if (overlap(view, from))
       raise_value(
           {name, ": ", which, " overlaps ", input, " in memory; results need memory of their own"});

@@ -32,10 +32,21 @@ Workspace& workspace_of(Workspace& own, Parts&... parts) {
   return *found;
 }
 
+/// Everything of a forward call that may be wrong.
+template <class T, class Tokens, class Program, class Executor>
+void check_forward(const char* name, const Inputs<T, Tokens>& in, const Program& program,
+                   const Executor& executor, const Outputs<T, Accumulator<T>>& out, bool is_chunk) {
+  check_inputs(name, in, program, is_chunk);
+  check_part(executor, CallSizes{.name = name});
+  if (out.are_new) return;
+  check_view(name, "O", out.output, in.q.heads(), in.n_q(), in.v.features(), in);
+  check_view(name, "L", out.log_sum_exp, in.q.heads(), in.n_q(), 1, in);
+}
+
 /// Checks a forward call and runs it. Views without data are not asked for.
-template <class T, class... Parts>
-void forward_call(const char* name, const Inputs<T>& in, const Outputs<T, Accumulator<T>>& out,
-                  Parts&... parts) {
+template <class T, class Tokens, class... Parts>
+void forward_call(const char* name, const Inputs<T, Tokens>& in,
+                  const Outputs<T, Accumulator<T>>& out, Parts&... parts) {
   using A = Accumulator<T>;
   StackScratch small;
   Workspace own(small);
@@ -43,12 +54,8 @@ void forward_call(const char* name, const Inputs<T>& in, const Outputs<T, Accumu
       in.n_q(), in.n_k(),
       [&](const auto& program) {
         const auto& executor = part_of<role::executor>(default_executor, parts...);
-        check_inputs(name, in, program, count_of<role::position_offset, Parts...> > 0);
-        check_part(executor, CallSizes{.name = name});
-        if (!out.are_new) {
-          check_view(name, "O", out.output, in.q.heads(), in.n_q(), in.v.features(), in);
-          check_view(name, "L", out.log_sum_exp, in.q.heads(), in.n_q(), 1, in);
-        }
+        check_forward(name, in, program, executor, out,
+                      count_of<role::position_offset, Parts...> > 0);
         run_forward(in, program, executor, workspace_of(own, parts...), out);
       },
       parts...);
