@@ -9,9 +9,11 @@
 #include <attn/config.hpp>
 #include <attn/dual.hpp>
 #include <attn/executor.hpp>
+#include <attn/kv_cache.hpp>
 #include <attn/mask.hpp>
 #include <attn/math.hpp>
 #include <attn/normalizer.hpp>
+#include <attn/paged_kv_cache.hpp>
 #include <attn/parameter.hpp>
 #include <attn/pooling.hpp>
 #include <attn/prob_mod.hpp>

@@ -49,7 +49,8 @@ float quantise_row(const T* from, Index step, Index count, std::int8_t* to) {
     most = std::max(most, std::abs(x));
     differences += x - x;  // NaN where a number is not finite
   }
-  const float scale = most / 127;
+  constexpr float below_one = 1 - std::numeric_limits<float>::epsilon();  // 127 scale stays finite
+  const float scale = std::min(most / 127, std::numeric_limits<float>::max() / 127 * below_one);
   const bool is_finite = differences == 0;
   if (!is_finite || !(scale >= std::numeric_limits<float>::min())) {
     std::fill_n(to, count, std::int8_t{0});
