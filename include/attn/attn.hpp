@@ -11,6 +11,8 @@
 #include <attn/executor.hpp>
 #include <attn/mask.hpp>
 #include <attn/math.hpp>
+#include <attn/multi_head.hpp>
+#include <attn/multi_head_parameters.hpp>
 #include <attn/normalizer.hpp>
 #include <attn/parameter.hpp>
 #include <attn/pooling.hpp>
