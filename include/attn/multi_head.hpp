@@ -66,8 +66,8 @@ struct MultiHeadAttentionBackward {
 ///     layer(X, memory, parts...)         to those of a memory, which has kdim = vdim features
 ///     layer(X, keys, values, parts...)   keys and values made of two memories
 ///
-/// Shapes      X n_q x E gives n_q x E; memory n_k x kdim, values n_k x vdim. A batch is a TensorView
-///             {batch, 1, token, feature} and gives batch * n_q rows, batch after batch
+/// Shapes      X n_q x E gives n_q x E; memory n_k x kdim, values n_k x vdim. A batch is a
+///             TensorView {batch, 1, token, feature} and gives batch * n_q rows, batch after batch
 /// Parts       as in attention, Heads and Workspace aside; PositionOffset also moves the rotation.
 ///             Their matrices have the layer's scalar
 /// Empty rows  a query that may see no key gets the bias of the output projection

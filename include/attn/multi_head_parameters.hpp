@@ -168,8 +168,8 @@ MultiHeadAttentionParameters<T> zero_parameters(const MultiHeadSizes& s) {
   return p;
 }
 
-/// As PyTorch starts them: Xavier's uniform numbers for the input projections (one matrix where they
-/// are stacked), U(-1/sqrt(E), 1/sqrt(E)) for the output's, biases 0; norms 1.
+/// As PyTorch starts them: Xavier's uniform numbers for the input projections (one matrix where
+/// they are stacked), U(-1/sqrt(E), 1/sqrt(E)) for the output's, biases 0; norms 1.
 /// Source: Glorot & Bengio 2010, eq. 16; PyTorch, MultiheadAttention and Linear, reset_parameters
 template <class T>
 MultiHeadAttentionParameters<T> initial_parameters(const MultiHeadSizes& s, std::uint64_t seed) {

@@ -37,8 +37,8 @@ void linear(Y&& y, const TokenRows<T>& x, const W& weight, const B& b) {
   }
 }
 
-/// dy^T x. Tokens that reached nothing count as zeros, whatever is there: the NaN of a padding is in
-/// no gradient.
+/// dy^T x. Tokens that reached nothing count as zeros, whatever is there: the NaN of a padding is
+/// in no gradient.
 template <class DW, class D, class A>
 void weight_gradient(DW&& d_weight, const D& dy, const TokenRows<A>& x) {
   if (x.allFinite()) {

@@ -6,7 +6,8 @@
 //     X, keys, values   q           k           v
 //
 // Projections that read the same input are the columns of one matrix, so that one product makes
-// them where their weights are stacked; heads are columns of these, and the engine reads them there.
+// them where their weights are stacked; heads are columns of these, and the engine reads them
+// there.
 #pragma once
 
 #include <algorithm>
