@@ -46,6 +46,7 @@ class NpyFolder {
          at.increment(failed))
       if (at->path().extension() == ".npy") names_.push_back(at->path().stem().string());
     if (failed) place_.bad({"cannot be listed"});
+    std::sort(names_.begin(), names_.end());
   }
 
   const FilePlace& place() const { return place_; }
