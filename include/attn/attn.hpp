@@ -12,6 +12,8 @@
 #include <attn/kv_cache.hpp>
 #include <attn/mask.hpp>
 #include <attn/math.hpp>
+#include <attn/multi_head.hpp>
+#include <attn/multi_head_parameters.hpp>
 #include <attn/normalizer.hpp>
 #include <attn/paged_kv_cache.hpp>
 #include <attn/parameter.hpp>

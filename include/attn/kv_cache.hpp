@@ -230,12 +230,33 @@ namespace engine {
 /// Attention of queries, which are the newest tokens, over a cache.
 template <class T, class S, class... Parts>
 void attend_call(const char* name, const TensorView<const T>& q, const KeyValueCache<T, S>& cache,
-                 const Outputs<T, Accumulator<T>>& out, Parts&... parts) {
+                 const std::type_identity_t<Outputs<T, Accumulator<T>>>& out, Parts&... parts) {
   using Tokens = typename KeyValueCache<T, S>::Tokens;
   const auto seen = cache.visible(name, q.tokens());
   const Inputs<T, Tokens> in{q, seen.keys, seen.values};
   forward_call(name, in, out, parts..., seen.window, seen.offset);
 }
+
+/// Tokens appended to a cache, which are taken back unless they are to be kept.
+template <class Cache>
+class Appended {
+ public:
+  template <class K, class V>
+  Appended(Cache& cache, const K& k, const V& v) : cache_(cache), size_before_(cache.size()) {
+    cache.append(k, v);
+  }
+  Appended(const Appended&) = delete;
+  Appended& operator=(const Appended&) = delete;
+  ~Appended() {
+    if (!is_kept_) cache_.truncate(size_before_);
+  }
+  void keep() { is_kept_ = true; }
+
+ private:
+  Cache& cache_;
+  Index size_before_;
+  bool is_kept_ = false;
+};
 
 }  // namespace engine
 
