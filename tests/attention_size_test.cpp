@@ -15,16 +15,19 @@ using support::Problem;
 
 std::set<Index> sizes_around(Index tile) { return {0, 1, tile - 1, tile, tile + 1, 2 * tile + 3}; }
 
-/// f(problem) for all sizes of queries and keys around the tiles of a call with these features.
+/// f(problem) for sizes of queries and keys around the tiles of a call with these features: all of
+/// the keys with few queries, and all of the queries with a tile of keys and one more.
 template <class T, class Normalizer, class F>
 void for_all_sizes(Index d, Index d_v, F f) {
   const auto tiles = attn::engine::call_tiles<T, Normalizer>(d, d_v, 1 << 20, 1 << 10);
-  for (const Index n_q : sizes_around(tiles.queries))
-    for (const Index n_k : sizes_around(tiles.keys)) {
-      const Case c{.n_q = n_q, .n_k = n_k, .d = d, .d_v = d_v, .seed = 3};
-      SCOPED_TRACE(c);
-      f(Problem<T>(c));
-    }
+  const auto try_sizes = [&](Index n_q, Index n_k) {
+    const Case c{.n_q = n_q, .n_k = n_k, .d = d, .d_v = d_v, .seed = 3};
+    SCOPED_TRACE(c);
+    f(Problem<T>(c));
+  };
+  for (const Index n_k : sizes_around(tiles.keys))
+    for (const Index n_q : sizes_around(attn::engine::panel_width<T>)) try_sizes(n_q, n_k);
+  for (const Index n_q : sizes_around(tiles.queries)) try_sizes(n_q, tiles.keys + 1);
 }
 
 template <class T, class Normalizer = attn::Softmax, class... Parts>
@@ -52,6 +55,19 @@ TEST(AttentionSize, OfAFewNumbersKeepsItsAccuracy) {
         const auto f = attn::attention_forward(p.Q, p.K, p.V, attn::SoftmaxWithSink{0.5});
         EXPECT_TRUE(support::accurate(f.output, p, attn::SoftmaxWithSink{0.5}));
       }
+}
+
+TEST(AttentionSize, OfNothingHasGradientsOfZero) {
+  // dV without columns, dK and dV without rows, dQ without rows.
+  for (const Case c : {Case{.d_v = 0}, Case{.n_k = 0}, Case{.n_q = 0}}) {
+    SCOPED_TRACE(c);
+    const Problem<float> p(c);
+    const auto f = attn::attention_forward(p.Q, p.K, p.V);
+    const auto g = attn::attention_backward(p.Q, p.K, p.V, f, p.dO);
+    EXPECT_EQ(g.query.rows(), c.n_q);
+    EXPECT_EQ(g.value.rows(), c.n_k);
+    EXPECT_TRUE(g.query.isZero(0) && g.key.isZero(0) && g.value.isZero(0));
+  }
 }
 
 TEST(AttentionSize, OfWideFeaturesKeepsItsAccuracy) { expect_accuracy<double>(600, 2); }

@@ -56,6 +56,48 @@ TEST(Threads, GiveTheSameBitsForAnyNumber) {
   }
 }
 
+TEST(Threads, ShareTheQueriesOfOneHeadWithoutChangingABit) {
+  // Blocks for two, three or seven workers end at other queries than those for one.
+  const Problem<float> p({.n_q = 1501, .n_k = 130, .d = 8, .d_v = 5});
+  const attn::Causal mask = attn::Causal::bottom_right();
+  const auto run = [&](int n, const auto&... parts) {
+    return attn::attention_forward(p.Q, p.K, p.V, parts..., attn::Threads{n}).output;
+  };
+  const auto W = support::random<float>(8, 8, 5);
+  for (const int n : {2, 3, 7}) {
+    SCOPED_TRACE(n);
+    EXPECT_TRUE(support::same_bits(run(n), run(1)));
+    EXPECT_TRUE(support::same_bits(run(n, mask, attn::Alibi{0.1}), run(1, mask, attn::Alibi{0.1})));
+    EXPECT_TRUE(support::same_bits(run(n, attn::Sigmoid{}), run(1, attn::Sigmoid{})));
+    EXPECT_TRUE(support::same_bits(run(n, attn::Bilinear(W)), run(1, attn::Bilinear(W))));
+  }
+}
+
+/// All gradients of parameters of one call.
+template <class Executor>
+auto parameter_gradients(const Problem<>& p, const Executor& executor) {
+  const attn::Bilinear score(support::random<double>(8, 8, 5));
+  const attn::Softcap cap{3};
+  const attn::RelativePositionBias table(support::random<double>(6, 4, 6));
+  const auto forward = attn::attention_forward(p.Q, p.K, p.V, heads, score, cap, table);
+  const auto g =
+      attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, heads, score, cap, table, executor);
+  return std::array<MatrixXd, 3>{g.template of<attn::Bilinear>().W,
+                                 MatrixXd::Constant(1, 1, g.template of<attn::Softcap>().cap),
+                                 g.template of<attn::RelativePositionBias>().table};
+}
+
+TEST(Threads, ShareTheGradientsOfParametersWithoutChangingABit) {
+  const Problem<> p(many_tasks);
+  const auto expected = parameter_gradients(p, attn::Threads{1});
+  for (const int n : {2, 3, 7}) {
+    SCOPED_TRACE(n);
+    const auto found = parameter_gradients(p, attn::Threads{n});
+    for (std::size_t k = 0; k < expected.size(); ++k)
+      EXPECT_TRUE(support::same_bits(found[k], expected[k])) << "result " << k;
+  }
+}
+
 TEST(Threads, OfZeroTasksDoNothing) {
   const Problem<> p({.n_q = 0, .n_k = 5});
   EXPECT_EQ(attn::attention(p.Q, p.K, p.V, attn::Threads{4}).rows(), 0);

@@ -189,8 +189,9 @@ auto attention_with_weights(const Q& q, const K& k, const V& v, Parts&&... parts
 /// Shapes   dO n_q x d_v; the gradients have the shapes of Q, K and V
 /// Parts    those of the forward call, in the same order (`Attention` makes sure of that)
 /// Cost     10 n_q n_k d flops over visible tiles, O(n) memory: P is computed again from L
-/// Threads  over batches and key-value heads; calls whose parts have parameters besides a scale run
-///          on the calling thread; same bits for any number
+/// Threads  over batches, key-value heads and ranges of keys, 16 at most where parts have parameters
+///          (fewer with more than 65,536 numbers: each has gradients of its own, 4 MiB of float in
+///          all); same bits for any number
 /// Source   Dao 2023 (FlashAttention-2), algorithm 2
 template <class Q, class K, class V, class F, class DO, class... Parts>
 auto attention_backward(const Q& q, const K& k, const V& v, const F& forward, const DO& d_output,

@@ -8,6 +8,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -171,6 +172,8 @@ struct CallSizes {
 }  // namespace engine
 
 /// What a part without parameters hands back from backward.
-struct NoGradient {};
+struct NoGradient {
+  auto members() { return std::tie(); }
+};
 
 ATTN_END_NAMESPACE

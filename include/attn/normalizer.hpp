@@ -69,6 +69,7 @@ struct SoftmaxWithSink {
   template <class A>
   struct Gradient {
     VectorX<A> logits;
+    auto members() { return std::tie(logits); }
   };
   template <class A>
   Gradient<A> zero_gradient() const {
@@ -110,6 +111,7 @@ struct Sigmoid {
   template <class A>
   struct Gradient {
     A bias = A(0);
+    auto members() { return std::tie(bias); }
   };
   template <class S>
   S probability(const S& s, const S&, const S&) const {

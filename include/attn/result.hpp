@@ -75,6 +75,18 @@ class PartGradients {
   auto& at() {
     return std::get<I>(gradients_);
   }
+  /// Private to the engine: how many numbers these are.
+  Index size() {
+    return std::apply([](auto&... member) { return (Index(0) + ... + count(member)); }, members());
+  }
+  /// Private to the engine: adds the gradients of the same parts.
+  void add(PartGradients& other) {
+    const auto to = members(), from = other.members();
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      ((std::get<I>(to) += std::get<I>(from)), ...);
+    }
+    (std::make_index_sequence<std::tuple_size_v<decltype(members())>>());
+  }
 
  private:
   template <std::size_t I>
@@ -84,6 +96,16 @@ class PartGradients {
                   "(or fewer of that kind were).");
     return std::get<(I < sizeof...(Parts) ? I : 0)>(gradients_);
   }
+  /// References to every number, vector and matrix.
+  auto members() {
+    return std::apply([](auto&... part) { return std::tuple_cat(part.members()...); }, gradients_);
+  }
+  static Index count(const A&) { return 1; }
+  template <class Matrix>
+  static Index count(const Matrix& matrix) {
+    return matrix.size();
+  }
+
   std::tuple<engine::GradientOf<Parts, A>...> gradients_;
 };
 

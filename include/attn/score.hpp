@@ -71,6 +71,7 @@ struct ScaledDotProduct {
   template <class A>
   struct Gradient {
     A scale = A(0);
+    auto members() { return std::tie(scale); }
   };
   void check(const engine::CallSizes& call) const { engine::check_same_features(call); }
 };
@@ -89,6 +90,7 @@ struct CosineSimilarity {
   template <class A>
   struct Gradient {
     A scale = A(0);
+    auto members() { return std::tie(scale); }
   };
   void check(const engine::CallSizes& call) const { engine::check_same_features(call); }
 };
@@ -108,6 +110,7 @@ struct Bilinear {
   template <class A>
   struct Gradient {
     MatrixX<A> W;
+    auto members() { return std::tie(W); }
   };
   template <class A>
   Gradient<A> zero_gradient() const {
@@ -153,6 +156,7 @@ struct Additive {
     MatrixX<A> Wk;
     VectorX<A> v;
     VectorX<A> b;  ///< empty where the part has no b
+    auto members() { return std::tie(Wq, Wk, v, b); }
   };
   template <class A>
   Gradient<A> zero_gradient() const {

@@ -80,6 +80,7 @@ struct Softcap {
   template <class A>
   struct Gradient {
     A cap = A(0);
+    auto members() { return std::tie(cap); }
   };
   void check(const engine::CallSizes& call) const {
     if (!(cap > 0.0) || !std::isfinite(double(cap)))
@@ -158,6 +159,7 @@ struct Alibi {
   template <class A>
   struct Gradient {
     VectorX<A> slopes;
+    auto members() { return std::tie(slopes); }
   };
   template <class A>
   Gradient<A> zero_gradient() const {
@@ -242,6 +244,7 @@ struct DenseBias {
   struct Gradient {
     MatrixX<A> B;                  ///< (batch, head, query) by rows, keys by columns
     std::array<Index, 4> shape{};  ///< of the bias itself
+    auto members() { return std::tie(B); }
     TensorView<const A> view() const {
       const Index row = 1, key = B.rows();
       return {B.data(), shape, {shape[1] * shape[2] * row, shape[2] * row, row, key}};
@@ -316,6 +319,7 @@ struct RelativePositionBias {
   template <class A>
   struct Gradient {
     MatrixX<A> table;
+    auto members() { return std::tie(table); }
   };
   template <class A>
   Gradient<A> zero_gradient() const {

@@ -80,6 +80,7 @@ struct UserFunction {
   template <class A>
   struct Gradient {
     VectorX<A> parameters;  ///< one number for each registered parameter, in their order
+    auto members() { return std::tie(parameters); }
   };
 
   template <class A>

@@ -69,10 +69,6 @@ class ScratchBuffer {
   std::size_t size_ = 0;
 };
 
-}  // namespace engine
-
-namespace engine {
-
 /// Scratch of a small call on the stack of its caller: no allocation at all.
 struct StackScratch {
   static constexpr std::size_t size = 32 * 1024;

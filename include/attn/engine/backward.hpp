@@ -111,28 +111,34 @@ void backward_task(const C& call, const Scratch& scratch, const Sizes& sizes,
   finish_keys(call, scratch, sizes, views, b, c, keys, gradients.template at<0>());
 }
 
-/// Gradients of everything. Tasks that share gradients of parameters run one after the other.
+/// In how many sets of gradients of parameters the tasks add up theirs, each set for tasks that
+/// follow one another: few, and 4 MiB of float in all, since every set has all parameters.
+inline Index gradient_sets(Index tasks, Index parameters) {
+  constexpr Index most_sets = 16, most_numbers = Index(1) << 20;
+  if (parameters == 0) return tasks;
+  return std::clamp<Index>(std::min(most_sets, most_numbers / parameters), 1,
+                           std::max<Index>(tasks, 1));
+}
+
+/// Gradients of everything; those of parameters are summed in an order that the sizes alone fix.
 template <class T, class Program, class Executor>
 typename Program::Gradients run_backward(
     const Inputs<T>& in, const Program& program, const Executor& executor, Workspace& workspace,
     const BackwardViews<T, typename Program::Accumulator>& views) {
   using A = typename Program::Accumulator;
-  using Gradients = typename Program::Gradients;
   using Scratch = BackwardScratch<A, typename Program::NormalizerPart>;
-  using Chosen = std::conditional_t<Program::shares_gradients, CallingThread, Executor>;
-  Chosen chosen{};
-  if constexpr (!Program::shares_gradients) chosen = executor;
-  std::vector<Gradients> gradients;
+  typename Program::Gradients total = program.zero_gradients();
   with_call(in, program, workspace, [&](auto call) {
     call.tiles = limited<A>(call.tiles, backward_panels);
     const BackwardSizes sizes(call);
     const Index tasks = in.k.batches() * in.k.heads() * sizes.ranges;
-    for (Index t = 0; t < (Program::shares_gradients ? Index(1) : std::max<Index>(tasks, 1)); ++t)
-      gradients.push_back(program.zero_gradients());
+    const Index sets = gradient_sets(tasks, total.size());
+    std::vector<typename Program::Gradients> gradients(static_cast<std::size_t>(sets), total);
     Arena measure;
     [[maybe_unused]] const Scratch sized(measure, call, sizes);
-    workspace.prepare(chosen.workers(tasks), measure.used());
-    project_all_keys(call, chosen, workspace);
+    workspace.prepare(executor.workers(std::max(sets, in.k.batches() * in.k.heads())),
+                      measure.used());
+    project_all_keys(call, executor, workspace);
     const Index block_size = call.tiles.queries * grouped(call.query_width());
     ScratchBuffer sums;
     Turns turns(sizes.ranges > 1 ? call.tasks() : 0);
@@ -141,19 +147,18 @@ typename Program::Gradients run_backward(
                                static_cast<std::size_t>(call.tasks() * block_size) * sizeof(A)))
                          : nullptr,
         block_size, turns, sizes.ranges};
-    chosen.run(tasks, [&](Index task, Index worker) {
+    executor.run(sets, [&](Index set, Index worker) {
       Arena arena(workspace.worker(worker));
       const Scratch scratch(arena, call, sizes);
       FailTurns guard{turns};
-      backward_task(call, scratch, sizes, views, task, query_sums,
-                    gradients[Program::shares_gradients ? 0 : static_cast<std::size_t>(task)]);
+      for (Index task = set * tasks / sets; task < (set + 1) * tasks / sets; ++task)
+        backward_task(call, scratch, sizes, views, task, query_sums,
+                      gradients[static_cast<std::size_t>(set)]);
       guard.done = true;
     });
+    for (auto& part : gradients) total.add(part);
   });
-  if constexpr (!Program::shares_gradients && Program::score_has_scale)
-    for (std::size_t t = 1; t < gradients.size(); ++t)
-      gradients[0].template at<0>().scale += gradients[t].template at<0>().scale;
-  return std::move(gradients[0]);
+  return total;
 }
 
 }  // namespace engine

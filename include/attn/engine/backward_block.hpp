@@ -35,7 +35,8 @@ struct BackwardViews {
   TensorView<T> d_value;
 };
 
-/// Columns of a matrix that has keys or queries by rows, in whole packs.
+/// How backward lays out matrices that have keys or queries by rows, their columns in whole packs,
+/// and splits the keys.
 template <class T, class Program, class ScoreTile>
 struct BackwardSizes {
   using A = typename Program::Accumulator;
@@ -131,10 +132,10 @@ class BlockBackward {
     std::fill_n(scratch_.d_query, padded<A>(walk_.block().count) * grouped(query_width()), A(0));
     walk_.for_each_tile(
         [&](Index first, Index count) {
-          pack(walk_.values(first, count), key_group, scratch_.v);
+          pack_values(first, count);
           const Operand<A> keys = walk_.keys(first, count);
           keys_are_finite_ = keys.all_finite();
-          if constexpr (ScoreTile::is_product)
+          if (ScoreTile::is_product && !walk_.is_direct())
             pack(keys.transposed(), key_group, scratch_.k_columns);
         },
         [&](const KeyTile& tile) {
@@ -229,7 +230,7 @@ class BlockBackward {
     std::fill_n(scratch_.mean_weight, padded<A>(walk_.block().count), A(0));
     Gradients unused = program().zero_gradients();
     walk_.for_each_tile(
-        [&](Index first, Index count) { pack(walk_.values(first, count), key_group, scratch_.v); },
+        [&](Index first, Index count) { pack_values(first, count); },
         [&](const KeyTile& tile) {
           load_tile(tile);
           for_each_pack<true>(tile, 0, tile.panel.count, [&](const Place& at, P s, P dp, P hidden) {
@@ -248,11 +249,21 @@ class BlockBackward {
 
   static void add(A* to, const P& pack) { (P::load(to) + pack).store(to); }
 
+  void pack_values(Index first, Index count) const {
+    if (!walk_.is_direct()) pack(walk_.values(first, count), key_group, scratch_.v);
+  }
+
   /// S and dP' of a tile.
   void load_tile(const KeyTile& tile) const {
-    walk_.template raw_scores<false>(tile, nullptr);
-    score_panel<false>(tile.panel.packs, d_output(tile.panel).data, scratch_.v, d_v(), tile.count,
-                       scratch_.d_weights.data, static_cast<A*>(nullptr));
+    constexpr A* no_maximum = nullptr;
+    const A* d = d_output(tile.panel).data;
+    walk_.template raw_scores<false>(tile, no_maximum);
+    if (walk_.is_direct())
+      score_panel_direct<false>(tile.panel.packs, d, walk_.values(tile.first, tile.count),
+                                scratch_.d_weights.data, no_maximum);
+    else
+      score_panel<false>(tile.panel.packs, d, scratch_.v, d_v(), tile.count,
+                         scratch_.d_weights.data, no_maximum);
   }
 
   /// Where a pack of a tile stands.
@@ -366,8 +377,14 @@ class BlockBackward {
     const Panel& panel = tile.panel;
     const A* q_rows = scratch_.q_rows + panel.first * sizes_.query;
     if (!careful) {
-      add_panel<false>(panel.packs, scratch_.d_weights.data, scratch_.k_columns, tile.count,
-                       query_width(), d_query(panel).data, static_cast<const A*>(nullptr));
+      constexpr const A* no_factors = nullptr;
+      if (walk_.is_direct())
+        add_panel_direct<false>(panel.packs, scratch_.d_weights.data,
+                                walk_.keys(tile.first, tile.count), d_query(panel).data,
+                                no_factors);
+      else
+        add_panel<false>(panel.packs, scratch_.d_weights.data, scratch_.k_columns, tile.count,
+                         query_width(), d_query(panel).data, no_factors);
       add_panel_transposed(q_rows, sizes_.query, scratch_.d_weights.data, panel.count, tile.count,
                            dk, sizes_.key);
       return;

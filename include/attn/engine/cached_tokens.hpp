@@ -134,9 +134,9 @@ class DecodeOperand<CachedTokens<S>> {
       const StoredRows<S> rows = place(j, first + count - j);
       run = rows.count;
       if constexpr (is_quantised<S>)
-        finite = finite && engine::all_finite<A>(StoredRows<float>{scales(j), 1, run, run});
+        finite = finite && engine::all_finite<A>(scales(j), 1, run, run);
       else
-        finite = finite && engine::all_finite<A>(rows);
+        finite = finite && engine::all_finite<A>(rows.data, run, rows.length, rows.stride);
     }
     return finite;
   }

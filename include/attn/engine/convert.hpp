@@ -238,5 +238,22 @@ void convert_run(const From* from, Index count, To* to) {
   if (k < count) store_first_as(load_first_as<A>(from + k, count - k), to + k, count - k);
 }
 
+/// Whether every number of `runs` runs of `length` numbers is finite: x - x is 0, and else NaN.
+template <class A, class T>
+ATTN_NOINLINE bool all_finite(const T* data, Index runs, Index length, Index stride) {
+  constexpr Index side_by_side = 4;  // sums that do not wait for one another
+  Pack<A> differences[side_by_side] = {A(0), A(0), A(0), A(0)};
+  for (Index first = 0; first < runs; first += side_by_side)
+    for (Index k = 0; k < length; k += Pack<A>::width) {
+      ATTN_UNROLL
+      for (Index r = 0; r < side_by_side; ++r) {
+        const T* run = data + std::min(first + r, runs - 1) * stride;
+        const Pack<A> x = load_first_as<A>(run + k, length - k);
+        differences[r] += x - x;
+      }
+    }
+  return sum(differences[0] + differences[1] + differences[2] + differences[3]) == A(0);
+}
+
 }  // namespace engine
 ATTN_END_NAMESPACE

@@ -368,12 +368,14 @@ void write_rows(const C& call, const DecodePlan& plan, const DecodeWalk& walk,
     }
 }
 
+/// Scratch of a task that may stand on its stack.
+inline constexpr std::size_t little_scratch = 16 * 1024;
+
 /// f(arena) with scratch of `bytes`: on the stack where that is little, else the worker's.
 template <class F>
 void with_scratch(std::size_t bytes, Workspace& workspace, Index worker, F&& f) {
-  constexpr std::size_t little = 16 * 1024;
-  if (bytes <= little) {
-    alignas(scratch_alignment) std::byte on_stack[little];
+  if (bytes <= little_scratch) {
+    alignas(scratch_alignment) std::byte on_stack[little_scratch];
     f(Arena(on_stack));
   } else {
     f(Arena(workspace.worker(worker)));
@@ -398,7 +400,7 @@ void run_decode(const C& call, const Tokens& k, const Tokens& v, const Executor&
   // What the tasks of one walk hand to one another lies behind the memory of the last worker.
   if (!whole)
     workspace.prepare(workers + 1, std::max(bytes, partial_bytes));
-  else if (bytes > 16 * 1024)
+  else if (bytes > little_scratch)
     workspace.prepare(workers, bytes);
   const auto partial_of = [&](Index task) {
     Arena arena(workspace.worker(workers) + static_cast<std::size_t>(task) * partial.used());

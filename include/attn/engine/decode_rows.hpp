@@ -199,7 +199,8 @@ class DecodeOperand<TensorView<const S>> {
 
   template <class A>
   bool all_finite(Index first, Index count) const {
-    return engine::all_finite<A>(load(first, count));
+    const StoredRows<S> rows = load(first, count);
+    return engine::all_finite<A>(rows.data, rows.count, rows.length, rows.stride);
   }
   template <class A>
   A at(Index token, Index feature) const {

@@ -102,9 +102,9 @@ void note_visible(const Walk& walk, const KeyTile& tile, const PaddedTile<A>& vi
 
 /// Packs the values of a tile for add_output, which must be careful where they are not finite.
 template <class Walk, class A>
-bool pack_values(const Walk& walk, Index first, Index count, bool packs, A* v) {
+bool pack_values(const Walk& walk, Index first, Index count, A* v) {
   const Operand<A> values = walk.values(first, count);
-  if (packs) pack(values.transposed(), key_group, v);
+  if (!walk.is_direct()) pack(values.transposed(), key_group, v);
   return !values.all_finite();
 }
 
@@ -117,9 +117,9 @@ void add_output(const Walk& walk, const KeyTile& tile, const Scratch& scratch, b
   const PaddedTile<A> output = scratch.output_of(tile.panel, d_v);
   const PaddedTile<A>& p = walk.scratch().s;
   const A* rescale = scratch.online.rescale + tile.panel.first;
-  if (!careful && rescales && walk.is_direct())
-    return add_panel_direct(tile.panel.packs, p.data, walk.values(tile.first, tile.count),
-                            output.data, rescale);
+  if (!careful && walk.is_direct())
+    return add_panel_direct<rescales>(tile.panel.packs, p.data, walk.values(tile.first, tile.count),
+                                      output.data, rescale);
   if (!careful)
     return add_panel<rescales>(tile.panel.packs, p.data, scratch.v, tile.count, d_v, output.data,
                                rescale);
@@ -159,7 +159,7 @@ void gather_thresholds(const Walk& walk, const Scratch& scratch) {
   std::fill_n(all.data, all.stride * n_k, minus_infinity<A>);
   walk.for_each_tile([](Index, Index) {},
                      [&](const KeyTile& tile) {
-                       walk.scores(tile, scratch.maximum);
+                       walk.scores(tile, scratch.maximum);  // of which the maximum is not used
                        for (Index j = 0; j < tile.count; ++j)
                          std::copy_n(walk.scratch().s.column(j), panel_rows<A>(tile.panel),
                                      all.column(tile.first + j));
@@ -207,9 +207,9 @@ void for_each_weights(const Walk& walk, const Scratch& scratch, F&& f) {
   const auto& program = walk.call().program;
   bool careful = false;
   walk.for_each_tile(
-      [&](Index first, Index count) { careful = pack_values(walk, first, count, true, scratch.v); },
+      [&](Index first, Index count) { careful = pack_values(walk, first, count, scratch.v); },
       [&](const KeyTile& tile) {
-        walk.scores(tile, scratch.maximum);
+        walk.scores(tile, scratch.maximum);  // likewise
         if (careful) note_visible(walk, tile, scratch.visible);
         const A* shift = scratch.rows.shift + tile.panel.first;
         const A* second = scratch.rows.second + tile.panel.first;
@@ -257,9 +257,7 @@ void forward_fused(const Walk& walk, const Scratch& scratch, const Outputs<T, A>
   scratch.online.start(walk.block().count);
   bool careful = false;
   walk.for_each_tile(
-      [&](Index first, Index count) {
-        careful = pack_values(walk, first, count, !walk.is_direct(), scratch.v);
-      },
+      [&](Index first, Index count) { careful = pack_values(walk, first, count, scratch.v); },
       [&](const KeyTile& tile) {
         update_rows(walk, tile, scratch, [&] {
           if (careful) note_visible(walk, tile, scratch.visible);
@@ -360,6 +358,22 @@ bool ran_small(const Inputs<T, Tokens>& in, const Program& program, const Execut
   return false;
 }
 
+/// Blocks small enough for several tasks a worker, as long as packing pays for them. The arithmetic
+/// of a row does not depend on the block that it is in, so this changes no bit; a transformation of
+/// queries, done for a panel of a block at once, might.
+template <class C, class Executor>
+void share_out(C& call, const Executor& executor) {
+  using A = typename C::A;
+  if constexpr (decltype(call.score)::projects_queries) return;
+  constexpr Index tasks_each = 4, least_queries = (direct_panels + 1) * panel_width<A>;
+  const Index heads = call.in.q.batches() * call.in.q.heads(), n_q = call.in.n_q();
+  const Index workers = executor.workers(heads * (n_q / least_queries));
+  if (workers == 1 || heads == 0) return;
+  const Index wanted = (tasks_each * workers + heads - 1) / heads;
+  const Index blocks = std::clamp<Index>(n_q / least_queries, 1, wanted);
+  call.tiles.queries = std::min(call.tiles.queries, padded<A>((n_q + blocks - 1) / blocks));
+}
+
 template <class T, class Tokens, class Program, class Executor>
 void run_forward(const Inputs<T, Tokens>& in, const Program& program, const Executor& executor,
                  Workspace& workspace, const Outputs<T, typename Program::Accumulator>& out) {
@@ -368,8 +382,9 @@ void run_forward(const Inputs<T, Tokens>& in, const Program& program, const Exec
   constexpr bool can_fuse =
       Normalizer::statistic == RowStatistic::sum_of_exp && Program::probs_are_linear;
   if (ran_small(in, program, executor, workspace, out)) return;
-  with_call(in, program, workspace, [&](const auto& call) {
-    using C = std::remove_cvref_t<decltype(call)>;
+  with_call(in, program, workspace, [&](auto call) {
+    using C = decltype(call);
+    share_out(call, executor);
     using Scratch = ForwardScratch<A, Normalizer>;
     Arena measure;
     [[maybe_unused]] const Scratch sized(measure, call);

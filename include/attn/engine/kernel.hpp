@@ -26,11 +26,13 @@ ATTN_BEGIN_NAMESPACE
 namespace engine {
 
 /// c += a b: `depth` steps of packs * group multiply-adds. Between steps a moves by a_step and b by
-/// b_step; b_next lies between the numbers that one step broadcasts.
+/// b_step; b_next lies between the numbers that one step broadcasts. Where a step takes a whole
+/// cache line of b (double), a tile of b outgrows the first level, so its lines are asked for ahead.
 template <Index packs, Index group, Index b_next, class A>
 ATTN_INLINE void multiply(Pack<A> (&c)[group][packs], const A* a, Index a_step, const A* b,
                           Index b_step, Index depth) {
   for (Index k = 0; k < depth; ++k, a += a_step, b += b_step) {
+    if constexpr (b_next == 1 && group * sizeof(A) >= 64) prefetch(b + 16 * b_step);
     Pack<A> x[packs];
     ATTN_UNROLL
     for (Index p = 0; p < packs; ++p) x[p] = Pack<A>::load(a + p * Pack<A>::width);
@@ -232,21 +234,22 @@ void score_panel_direct(Index packs, const A* q, const Operand<A>& k, A* s, A* m
              [&](auto constant) { score_packs_direct<constant, finds_maximum>(q, k, s, maximum); });
 }
 
-template <Index packs, class A>
+template <Index packs, bool rescales, class A>
 ATTN_NOINLINE void add_packs_direct(const A* p, const Operand<A>& columns, A* c, const A* rescale) {
   constexpr Index stride = packs * Pack<A>::width;
   for (Index first = 0; first < columns.rows; first += key_group) {
     Pack<A> sum[key_group][packs];
-    load<true>(sum, c + first * stride, stride, rescale);
+    load<rescales>(sum, c + first * stride, stride, rescale);
     multiply_direct(sum, p, panel_width<A>, columns, first);
     store(sum, c + first * stride, stride);
   }
 }
 
-template <class A>
+template <bool rescales, class A>
 void add_panel_direct(Index packs, const A* p, const Operand<A>& v, A* c, const A* rescale) {
-  with_packs(packs,
-             [&](auto constant) { add_packs_direct<constant>(p, v.transposed(), c, rescale); });
+  with_packs(packs, [&](auto constant) {
+    add_packs_direct<constant, rescales>(p, v.transposed(), c, rescale);
+  });
 }
 
 /// C += A B for the projections of score functions, outside of the hot loops.

@@ -176,11 +176,9 @@ struct Operand {
 
   Operand transposed() const { return {data, cols, rows, stride, !row_major}; }
 
-  /// Whether every number is finite: x - x is 0, and else NaN.
   bool all_finite() const {
-    bool finite = true;
-    visit([&](const auto& m) { finite = (m.array() - m.array()).sum() == A(0); });
-    return finite;
+    return row_major ? engine::all_finite<A>(data, rows, cols, stride)
+                     : engine::all_finite<A>(data, cols, rows, stride);
   }
 };
 
@@ -212,7 +210,8 @@ Operand<A> load_operand(const Slice<const T>& from, Index first, Index count, A*
   return {buffer, count, features, count, false};
 }
 
-/// A matrix of scratch: rows padded to whole packs, the padding zero.
+/// A matrix of scratch by columns, each padded to whole packs. What the padding holds is up to who
+/// writes it.
 template <class A>
 struct PaddedTile {
   A* data = nullptr;

@@ -27,9 +27,6 @@ inline constexpr bool can_mask = requires {
   requires M::can_mask;
 };
 
-template <class Part, class A>
-inline constexpr bool has_gradient = !std::is_same_v<GradientOf<Part, A>, NoGradient>;
-
 /// A modifier that has nothing to look up once a tile.
 template <class Mod>
 struct Unbound {
@@ -58,12 +55,6 @@ struct Program<A, Score, Normalizer, std::tuple<const Mod&...>, std::tuple<const
   static constexpr bool probs_are_linear = (true && ... && Prob::is_linear);
   /// Whether a score of -inf may come from a modifier.
   static constexpr bool mods_can_mask = (false || ... || can_mask<Mod>);
-  /// Whether the score function's only parameter is a scale, which every task can sum for itself.
-  static constexpr bool score_has_scale = requires(GradientOf<Score, A> g) { g.scale; };
-  /// Whether tasks of backward add to the same gradients, so that they run one after the other.
-  static constexpr bool shares_gradients =
-      (has_gradient<Score, A> && !score_has_scale) || has_gradient<Normalizer, A> ||
-      (false || ... || has_gradient<Mod, A>) || (false || ... || has_gradient<Prob, A>);
 
   const Score& score;
   const Normalizer& normalizer;

@@ -291,18 +291,6 @@ void scatter(const A* from, Index count, T* to, Index step) {
   for (; k < count; ++k) to[k * step] = static_cast<T>(from[k]);
 }
 
-/// Whether every number is finite: x - x is 0, and else NaN.
-template <class A, class S>
-ATTN_NOINLINE bool all_finite(const StoredRows<S>& b) {
-  Pack<A> differences(0);
-  for (Index j = 0; j < b.count; ++j)
-    for (Index k = 0; k < b.length; k += Pack<A>::width) {
-      const Pack<A> x = load_first_as<A>(b.row(j) + k, b.length - k);
-      differences += x - x;
-    }
-  return sum(differences) == A(0);
-}
-
 }  // namespace engine
 ATTN_END_NAMESPACE
 
