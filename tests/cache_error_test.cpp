@@ -74,6 +74,11 @@ TEST(CacheErrors, Append) {
             "attn::KeyValueCache: K has 1 batches and 1 heads and must have 1 and 2; the cache's "
             "options say so");
   EXPECT_EQ(cache.size(), 0);
+  cache.append(MatrixXf(1, 8), MatrixXf(1, 6));
+  EXPECT_EQ(message_of<ValueError>([&] { cache.append(cache.keys(), MatrixXf(1, 6)); }),
+            "attn::KeyValueCache: K lies in the cache's own memory, which an append may move; copy "
+            "it first");
+  EXPECT_EQ(cache.size(), 1);
   Cache batched({.batch = 3, .head_dim = 4});
   EXPECT_EQ(message_of<ShapeError>([&] { batched.append(MatrixXf(1, 4), MatrixXf(1, 4)); }),
             "attn::KeyValueCache: K is a matrix and the cache holds 3 batches; give a TensorView "
@@ -197,6 +202,21 @@ TEST(CacheErrors, PagedBatchesAreCheckedAsAWhole) {
   EXPECT_EQ(call({a}),
             "attn::attend_into: Q has 2 batches and there are 1 sequences; each batch of queries "
             "belongs to one");
+  cache.append(b, rows, rows);
+  EXPECT_EQ(message_of<ShapeError>([&] {
+              attn::attend_into(attn::bhtd(o.data(), 1, 1, 1, 1),
+                                attn::bhtd<const float>(q.data(), 2, 1, 1, 1), cache,
+                                std::vector{a, b});
+            }),
+            "attn::attend_into: O has 1 batches and 1 heads and must have 2 and 1; a result is "
+            "never resized");
+  EXPECT_EQ(message_of<ValueError>([&] {
+              attn::attend_into(attn::bhtd(o.data(), 2, 1, 1, 1),
+                                attn::bhtd<const float>(o.data(), 2, 1, 1, 1), cache,
+                                std::vector{a, b});
+            }),
+            "attn::attend_into: O overlaps Q in memory; results need memory of their own");
+  EXPECT_EQ(o, MatrixXf::Constant(2, 1, 7));
 }
 
 }  // namespace

@@ -248,6 +248,11 @@ TEST(KeyValueCache, NoQueriesAndNoTokens) {
   EXPECT_EQ(attn::attend(MatrixXf(0, 3), cache).rows(), 0);
   cache.append(MatrixXf(0, 3), MatrixXf(0, 3));
   EXPECT_EQ(cache.size(), 0);
+  KeyValueCache<float> window({.head_dim = 3, .window = 2});
+  const MatrixXf x = support::random<float>(4, 3, 1);
+  window.append(x, x);
+  window.append(MatrixXf(0, 3), MatrixXf(0, 3));
+  EXPECT_EQ(attn::attend(x, window, attn::Causal{}).rows(), 4) << "nothing has been evicted";
 }
 
 /// Against one key, O is its value as it is stored.

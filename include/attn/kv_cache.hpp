@@ -81,6 +81,8 @@ class KeyValueCache {
   template <class K, class V>
   void append(const K& K_, const V& V_) {
     engine::with_new_tokens<T>(K_, V_, shape(), [&](const auto& k, const auto& v) {
+      check_apart("K", k);
+      check_apart("V", v);
       make_room(k.tokens());
       const auto row_of = [&](Index b, Index h, Index t) { return row(b, h) + size_ - first_ + t; };
       engine::store_tokens(k, keys_, row_of);
@@ -156,6 +158,18 @@ class KeyValueCache {
     engine::check_cache_memory(shape(), std::max(capacity, window + rollback));
   }
 
+  /// New tokens must not lie in memory that an append moves or frees.
+  template <class View>
+  void check_apart(const char* which, const View& tokens) const {
+    const auto all = [&](const engine::CacheRows<Storage>& rows) {
+      return newest(rows, size_ - first_);
+    };
+    if (engine::overlap(tokens, all(keys_)) || engine::overlap(tokens, all(values_)))
+      engine::raise_value({"KeyValueCache: ", which,
+                           " lies in the cache's own memory, which an append may move; copy it "
+                           "first"});
+  }
+
   Index row(Index b, Index h) const {
     return (b * options_.num_kv_heads + h) * allocated_ + begin_;
   }
@@ -176,6 +190,7 @@ class KeyValueCache {
   /// Evicts what n more tokens leave no room for, and makes that room. May throw, and then nothing
   /// has changed.
   void make_room(Index n) {
+    if (n == 0) return;
     const Index capacity = options_.capacity, window = options_.window;
     if (capacity > 0 && n > capacity - size_)
       engine::raise_value({"KeyValueCache: ", n, " tokens are to be appended to ", size_,

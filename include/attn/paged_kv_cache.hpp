@@ -12,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -195,7 +196,8 @@ class PagedKeyValueCache {
       engine::raise_value({"PagedKeyValueCache: ", n, " tokens need ", more + copies,
                            " more blocks and ", free_blocks(), " of ", Index(options_.num_blocks),
                            " are free; free or truncate sequences, or make num_blocks larger"});
-    s.blocks.reserve(s.blocks.size() + static_cast<std::size_t>(more));
+    const std::size_t needed = s.blocks.size() + static_cast<std::size_t>(more);
+    if (needed > s.blocks.capacity()) s.blocks.reserve(std::max(needed, 2 * s.blocks.capacity()));
     if (copies) {
       const Index mine = take();
       copy_block(s.blocks.back(), mine, used);
@@ -261,6 +263,9 @@ void attend_call(const char* name, const TensorView<const T>& q,
   if (q.batches() != count)
     raise_shape({name, ": Q has ", q.batches(), " batches and there are ", count,
                  " sequences; each batch of queries belongs to one"});
+  if (!out.are_new)
+    check_view(name, "O", out.output, q.heads(), q.tokens(), cache.shape().value_dim,
+               Inputs<T, CachedTokens<S>>{q, {}, {}});
   const auto& executor = part_of<role::executor>(default_executor, parts...);
   const auto with_sequence = [&](Index b, auto&& f) {
     auto mine = out;
