@@ -3,7 +3,7 @@
 //
 //     append(K, V)          attend(Q, cache, parts...): Q's rows are the newest tokens
 //
-//     memory of a head   [evicted | first .. size-1 | free]   each token a row, one behind the other
+//     memory of a head   [evicted | first .. size-1 | free]   each token a row, in order
 //
 // With a window the oldest tokens are evicted; when the memory ends, those that are left move to
 // its front, once in as many appended tokens, so that they are one run of rows at all times.

@@ -3,7 +3,7 @@
 //
 //     bfloat16  the upper 16 bits of a float: a shift
 //     half      one instruction with F16C, AVX-512 or on aarch64, else some twelve on the bits
-//     int8      whole numbers, two instructions with AVX2 and up; their scale is no business of this
+//     int8      whole numbers: two instructions with AVX2 and up; scales are not applied here
 //
 // Numbers convert bit for bit as Eigen's own casts do, rounding to nearest, ties to even; NaN stays
 // NaN of the same sign (which bits it carries differs between processors). Eigen 3.4 itself takes
