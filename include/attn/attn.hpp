@@ -9,10 +9,14 @@
 #include <attn/config.hpp>
 #include <attn/dual.hpp>
 #include <attn/executor.hpp>
+#include <attn/kv_cache.hpp>
 #include <attn/mask.hpp>
 #include <attn/math.hpp>
+#include <attn/multi_head.hpp>
+#include <attn/multi_head_parameters.hpp>
 #include <attn/normalizer.hpp>
 #include <attn/packed_sequences.hpp>
+#include <attn/paged_kv_cache.hpp>
 #include <attn/parameter.hpp>
 #include <attn/pooling.hpp>
 #include <attn/prob_mod.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors: the two exception types, the cold functions that raise them, and the sentences.
+// Errors: the exception types, the cold functions that raise them, and the sentences.
 //
 // A message names the function, the argument, the sizes and the rule. Without exceptions the same
 // text goes to a handler that the user may set and that prints and aborts by default.
@@ -27,6 +27,12 @@ class ShapeError : public std::invalid_argument {
 class ValueError : public std::invalid_argument {
  public:
   using std::invalid_argument::invalid_argument;
+};
+
+/// A file that cannot be read or written, or that does not hold what it should.
+class FileError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
 };
 
 /// Receives the text of an error when exceptions are disabled; must not return.

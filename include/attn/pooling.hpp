@@ -6,7 +6,6 @@
 // It is additive attention with one query that holds nothing: K and V are both X.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <random>
 #include <string_view>
@@ -17,6 +16,8 @@
 #include <attn/check.hpp>
 #include <attn/concepts.hpp>
 #include <attn/config.hpp>
+#include <attn/engine/initial.hpp>
+#include <attn/engine/token_rows.hpp>
 #include <attn/score.hpp>
 #include <attn/tensor_view.hpp>
 
@@ -47,8 +48,7 @@ struct AttentionPoolingParameters {
 /// What a forward pass gives and what backward needs of it.
 template <class T, class... Parts>
 struct AttentionPoolingForward {
-  /// batch * token rows in the order of the batches.
-  using Tokens = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  using Tokens = engine::TokenRows<T>;
   Tokens input;    ///< a copy of X
   Tokens output;   ///< batches x d
   Tokens weights;  ///< batches x tokens: alpha
@@ -58,7 +58,7 @@ struct AttentionPoolingForward {
 
 template <class T>
 struct AttentionPoolingBackward {
-  Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> input;  ///< as Forward::input
+  engine::TokenRows<T> input;  ///< as Forward::input
   AttentionPoolingParameters<Accumulator<T>> parameters;
 };
 
@@ -72,7 +72,7 @@ struct AttentionPoolingBackward {
 template <class T>
 class AttentionPooling {
  public:
-  using Tokens = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  using Tokens = engine::TokenRows<T>;
 
   AttentionPoolingParameters<T> parameters;
 
@@ -106,8 +106,9 @@ class AttentionPooling {
     static_assert(
         (true && ... && (!PartOf<Parts, role::heads> && !PartOf<Parts, role::workspace>)),
         "attn::AttentionPooling: Heads and Workspace have no place here. Leave them out.");
-    AttentionPoolingForward<T, std::decay_t<Parts>...> result{copy(x), {}, {}, {}, {parts...}};
-    const Index batches = batches_of(x);
+    AttentionPoolingForward<T, std::decay_t<Parts>...> result{
+        engine::token_rows<T>("AttentionPooling", "X", x), {}, {}, {}, {parts...}};
+    const Index batches = engine::batches_of(x);
     const TensorView<const T> tokens = tokens_of(result.input, batches);
     if (tokens.features() != parameters.W.cols())
       engine::raise_shape({"AttentionPooling: X has ", tokens.features(), " columns and W is ",
@@ -155,12 +156,7 @@ class AttentionPooling {
 
  private:
   static MatrixX<T> xavier(Index rows, Index cols, std::mt19937_64& random) {
-    const double bound = std::sqrt(6.0 / static_cast<double>(rows + cols));
-    std::uniform_real_distribution<double> uniform(-bound, bound);
-    MatrixX<T> matrix(rows, cols);
-    for (Index i = 0; i < rows; ++i)
-      for (Index j = 0; j < cols; ++j) matrix(i, j) = static_cast<T>(uniform(random));
-    return matrix;
+    return engine::uniform_matrix<T>(rows, cols, engine::xavier_bound(cols, rows), random);
   }
 
   /// The mechanism: Wk = W^T, and a query without features.
@@ -178,28 +174,6 @@ class AttentionPooling {
     return {nullptr, {batches, 1, 1, 0}, {0, 0, 0, 0}};
   }
 
-  template <class X>
-  static Index batches_of(const X& x) {
-    if constexpr (engine::TensorViewLike<X>)
-      return x.batches();
-    else
-      return 1;
-  }
-  template <class X>
-  static Tokens copy(const X& x) {
-    if constexpr (engine::TensorViewLike<X>) {
-      if (x.heads() != 1)
-        engine::raise_shape({"AttentionPooling: X has ", x.heads(), " heads; it must have 1"});
-      Tokens rows(x.batches() * x.tokens(), x.features());
-      for (Index b = 0; b < x.batches(); ++b)
-        engine::Slice<const T>(x, b, 0).visit_rows(0, x.tokens(), [&](const auto& tokens) {
-          rows.middleRows(b * x.tokens(), x.tokens()) = tokens;
-        });
-      return rows;
-    } else {
-      return x;
-    }
-  }
   template <class Rows>
   static auto tokens_of(Rows& rows, Index batches) {
     const Index tokens = batches > 0 ? rows.rows() / batches : 0;

@@ -95,6 +95,21 @@ TYPED_TEST(Conversion, WidensToDoubleLaneByLane) {
   for (const double lane : lanes) EXPECT_EQ(lane, 1.5);
 }
 
+/// Eight bits are whole numbers, in runs of any length; exactly as long, for the sanitizer's sake.
+TEST(EightBits, WidenToTheirNumbers) {
+  for (Index count = 0; count <= 256; ++count) {
+    std::vector<std::int8_t> whole(static_cast<std::size_t>(count));
+    for (Index k = 0; k < count; ++k)
+      whole[static_cast<std::size_t>(k)] = static_cast<std::int8_t>(127 - k);
+    for (Index k = 0; k < count; k += Pack<float>::width) {
+      float lanes[Pack<float>::width];
+      attn::engine::load_first_as<float>(whole.data() + k, count - k).store(lanes);
+      for (Index l = 0; l < Pack<float>::width; ++l)
+        ASSERT_EQ(lanes[l], k + l < count ? static_cast<float>(127 - k - l) : 0.F);
+    }
+  }
+}
+
 template <class T>
 class Run : public testing::Test {};
 using AllTypes = testing::Types<float, double, Eigen::half, Eigen::bfloat16>;

@@ -33,6 +33,17 @@ struct Problem {
   MatrixXf dO = MatrixXf::Random(6, 3);
 };
 
+void caches_agree(const Problem& p) {
+  const MatrixXf O = attn::attention(p.Q, p.K, p.V, attn::Causal{});
+  attn::KeyValueCache<float> cache({.head_dim = 4, .value_dim = 3});
+  attn::PagedKeyValueCache<float> paged({.num_blocks = 2, .head_dim = 4, .value_dim = 3});
+  const attn::Index sequence = paged.create();
+  cache.append(p.K, p.V);
+  paged.append(sequence, p.K, p.V);
+  require_close(attn::attend(p.Q, cache, attn::Causal{}), O, "a cache is what it was given");
+  require_close(attn::attend(p.Q, paged, sequence, attn::Causal{}), O, "and so is one of blocks");
+}
+
 void forward_calls_agree(const Problem& p) {
   const MatrixXf O = attn::attention(p.Q, p.K, p.V, attn::Causal{});
   require_close(O.row(0), p.V.row(0), "the first query of a causal attention sees one value");
@@ -99,6 +110,7 @@ int main() {
   std::srand(1);  // Eigen's Random draws from it
   const Problem problem;
   forward_calls_agree(problem);
+  caches_agree(problem);
   merged_halves_are_the_whole(problem);
   backward_is_the_slope(problem);
   pooling_averages(problem);

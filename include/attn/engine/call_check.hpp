@@ -43,8 +43,8 @@ struct BatchSizes {
   Extent longest;
 };
 
-template <class T, class... Parts>
-BatchSizes batch_sizes(const char* name, const Inputs<T>& in, const Parts&... parts) {
+template <class T, class Tokens, class... Parts>
+BatchSizes batch_sizes(const char* name, const Inputs<T, Tokens>& in, const Parts&... parts) {
   if constexpr (is_packed<Parts...>) {
     const CumulativeLengths& packed = part_of<role::sequences>(nullptr, parts...);
     packed.check_fits(name, in.q.batches(), in.n_q(), in.n_k());
@@ -54,11 +54,12 @@ BatchSizes batch_sizes(const char* name, const Inputs<T>& in, const Parts&... pa
   }
 }
 
-template <class T, class Program, class... Parts>
-void check_inputs(const char* name, const Inputs<T>& in, const Program& program,
+template <class T, class Tokens, class Program, class... Parts>
+void check_inputs(const char* name, const Inputs<T, Tokens>& in, const Program& program,
                   const Parts&... parts) {
   constexpr bool is_chunk = count_of < role::position_offset, Parts... >> 0;
-  const auto &q = in.q, &k = in.k, &v = in.v;
+  const TensorView<const T>& q = in.q;
+  const Tokens &k = in.k, &v = in.v;
   if (k.batches() != q.batches() || v.batches() != q.batches())
     raise_shape({name, ": Q has ", q.batches(), " batches, K ", k.batches(), " and V ", v.batches(),
                  "; all three need the same number"});
@@ -99,13 +100,13 @@ void check_shape(const char* name, const char* which, const TensorView<U>& view,
 }
 
 /// An output, where it is asked for: of the right shape, and apart from the inputs.
-template <class U, class T>
+template <class U, class T, class Tokens>
 void check_view(const char* name, const char* which, const TensorView<U>& view, Index heads,
-                Index tokens, Index features, const Inputs<T>& in) {
+                Index tokens, Index features, const Inputs<T, Tokens>& in) {
   if (!view.data && view.size() == 0 && view.shape[0] == 0) return;
   check_shape(name, which, view, in.q.batches(), heads, tokens, features,
               "a result is never resized");
-  const auto apart = [&](const char* input, const TensorView<const T>& from) {
+  const auto apart = [&](const char* input, const auto& from) {
     if (overlap(view, from))
       raise_value(
           {name, ": ", which, " overlaps ", input, " in memory; results need memory of their own"});

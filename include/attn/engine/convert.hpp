@@ -3,6 +3,7 @@
 //
 //     bfloat16  the upper 16 bits of a float: a shift
 //     half      one instruction with F16C, AVX-512 or on aarch64, else some twelve on the bits
+//     int8      whole numbers: two instructions with AVX2 and up; scales are not applied here
 //
 // Numbers convert bit for bit as Eigen's own casts do, rounding to nearest, ties to even; NaN stays
 // NaN of the same sign (which bits it carries differs between processors). Eigen 3.4 itself takes
@@ -111,6 +112,22 @@ Pack<float> widen(const T* from) {
 #endif
 }
 
+/// A pack of floats from whole numbers of 8 bits.
+inline Pack<float> widen(const std::int8_t* from) {
+  using P = Pack<float>;
+#if defined(EIGEN_VECTORIZE_AVX512)
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  return P(_mm512_maskz_cvtepi32_ps(every_lane, _mm512_maskz_cvtepi8_epi32(every_lane, bytes)));
+#elif defined(EIGEN_VECTORIZE_AVX2)
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  return P(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
+#else
+  float lanes[P::width];
+  for (Index l = 0; l < P::width; ++l) lanes[l] = static_cast<float>(from[l]);
+  return P::load(lanes);
+#endif
+}
+
 /// Narrow numbers from a pack of floats.
 template <Narrow T>
 void narrow(const Pack<float>& from, T* to) {
@@ -140,7 +157,7 @@ template <class A, class T>
 Pack<A> load_as(const T* from) {
   if constexpr (std::is_same_v<A, T>) {
     return Pack<A>::load(from);
-  } else if constexpr (std::is_same_v<A, float> && Narrow<T>) {
+  } else if constexpr (std::is_same_v<A, float> && (Narrow<T> || std::is_same_v<T, std::int8_t>)) {
     return widen(from);
   } else {
     A lanes[Pack<A>::width];

@@ -43,8 +43,8 @@ inline constexpr bool can_decode = (Program::NormalizerPart::statistic ==
 
 /// Whether these sizes are better decoded than tiled: packs of queries would be mostly empty, or
 /// the keys are so many that reading them is the work.
-template <class T>
-bool decodes(const Inputs<T>& in) {
+template <class T, class Tokens>
+bool decodes(const Inputs<T, Tokens>& in) {
   constexpr Index few = 3, some = 16, wide = 32, many_keys = 512;
   if (in.n_q() <= few) return true;
   if (in.n_k() >= many_keys) return in.n_q() <= some;
@@ -52,34 +52,38 @@ bool decodes(const Inputs<T>& in) {
 }
 
 /// What the tasks of a decoding call share; any other call with these members will do.
-template <class T, class ProgramT, class ScoreTile>
+template <class T, class ProgramT, class ScoreTile, class Tokens = TensorView<const T>>
 struct DecodeCall {
   using A = typename ProgramT::Accumulator;
-  const Inputs<T>& in;
+  const Inputs<T, Tokens>& in;
   const ProgramT& program;
   ScoreTile score;
 };
 
 /// f(call) with the score function bound to the accumulator type; in the workspace's memory where
 /// its parameters need some.
-template <class T, class Program, class F>
-void with_decode_call(const Inputs<T>& in, const Program& program, Workspace& workspace, F&& f) {
+template <class T, class Tokens, class Program, class F>
+void with_decode_call(const Inputs<T, Tokens>& in, const Program& program, Workspace& workspace,
+                      F&& f) {
   using A = typename Program::Accumulator;
   using ScoreTile = decltype(bind_score<A>(program.score, in.q.features(), std::declval<Arena&>()));
   Arena measure;
   const ScoreTile bound = bind_score<A>(program.score, in.q.features(), measure);
-  if (measure.used() == 0) return f(DecodeCall<T, Program, ScoreTile>{in, program, bound});
+  if (measure.used() == 0) return f(DecodeCall<T, Program, ScoreTile, Tokens>{in, program, bound});
   Arena arena(workspace.shared(measure.used()));
-  f(DecodeCall<T, Program, ScoreTile>{in, program,
-                                      bind_score<A>(program.score, in.q.features(), arena)});
+  f(DecodeCall<T, Program, ScoreTile, Tokens>{
+      in, program, bind_score<A>(program.score, in.q.features(), arena)});
 }
 
 /// Fewer keys than that in the columns of V are gathered: dots so short are all reduction.
 inline constexpr Index fewest_columns = 16;
 
 /// Scratch of one worker.
-template <class A, class S>
+template <class A, class Tokens>
 struct DecodeScratch {
+  using S = typename Tokens::Scalar;
+  using Operand = DecodeOperand<Tokens>;
+
   ScratchRows<A> q;  ///< transformed and scaled
   ScratchRows<A> s;
   A* visible;    ///< 1 where a score is not hidden, once weights no longer tell
@@ -89,8 +93,8 @@ struct DecodeScratch {
   S* values;
 
   template <class C>
-  DecodeScratch(Arena& arena, const C& call, const DecodePlan& plan, const TensorView<const S>& k,
-                const TensorView<const S>& v) {
+  DecodeScratch(Arena& arena, const C& call, const DecodePlan& plan, const Tokens& k,
+                const Tokens& v) {
     using Program = std::remove_cvref_t<decltype(call.program)>;
     using ScoreTile = std::remove_cvref_t<decltype(call.score)>;
     const Index rows = plan.rows(), d = call.in.q.features();
@@ -102,22 +106,22 @@ struct DecodeScratch {
     visible = arena.take<A>(Program::prob_count > 0 ? rows * s.stride : 0);
     raw_q = arena.take<A>(projected_queries * d);
     projected = arena.take<A>(projected_queries * width);
-    keys = arena.take<S>(DecodeOperand<S>::buffer_size(k, 1, plan.tile_keys()));
-    values = arena.take<S>(DecodeOperand<S>::buffer_size(v, fewest_columns, plan.tile_keys()));
+    keys = arena.take<S>(Operand::buffer_size(k, 1, plan.tile_keys()));
+    values = arena.take<S>(Operand::buffer_size(v, fewest_columns, plan.tile_keys()));
   }
 };
 
 /// One walk over one chunk of the keys, which may be stored in another type than Q and O.
-template <class C, class S>
+template <class C, class Tokens>
 class Decoder {
  public:
   using A = typename C::A;
+  using S = typename Tokens::Scalar;
   using Program = std::remove_cvref_t<decltype(std::declval<const C&>().program)>;
   using ScoreTile = std::remove_cvref_t<decltype(std::declval<const C&>().score)>;
 
-  Decoder(const C& call, const DecodePlan& plan, const DecodeWalk& walk,
-          const TensorView<const S>& k, const TensorView<const S>& v,
-          const DecodeScratch<A, S>& scratch, const DecodeRows<A>& rows)
+  Decoder(const C& call, const DecodePlan& plan, const DecodeWalk& walk, const Tokens& k,
+          const Tokens& v, const DecodeScratch<A, Tokens>& scratch, const DecodeRows<A>& rows)
       : call_(call),
         n_q_(plan.n_q),
         walk_(walk),
@@ -132,8 +136,7 @@ class Decoder {
     rows_.start(blocked_rows(count_));
     load_queries();
     constexpr Index near_bytes = 256 * 1024;  // what a second-level cache is likely to hold
-    const Index key_bytes =
-        static_cast<Index>(sizeof(S)) * (keys_.tokens().features + values_.tokens().features);
+    const Index key_bytes = static_cast<Index>(sizeof(S)) * (keys_.features() + values_.features());
     is_far_ = (last - first) * key_bytes > near_bytes;
     visit(first, last - first, last);
   }
@@ -178,22 +181,50 @@ class Decoder {
     Pack<A> least(std::numeric_limits<A>::infinity());
     for (Index r = 0; r < count_; ++r) least = rows_.absorb(r, scratch_.s.row(r), count, least);
     const bool hides = !(Eigen::internal::predux_min(least.raw) > minus_infinity<A>);
-    const StoredRows<S> v = values_.load(first, count);
-    const bool careful = hides && !all_finite<A>(v.data, v.count, v.length, v.stride);
+    const bool careful = hides && !values_.template all_finite<A>(first, count);
     if constexpr (Program::prob_count > 0) modify_probabilities(first, count, careful);
     if (careful) return add_visible(first, count);
-    const Index next = first + count;
-    add(values_, v, scratch_.s, rows_.output, false,
-        keys_.place(next, std::min(DecodePlan::tile, last - next)));
+    const Index end = first + count;
+    for_each_run(first, end, [&](Index j, Index run) {
+      const ScratchRows<A> weights = scratch_.s.from(0, j - first);
+      scale(weights, values_.scales(j), run);
+      const StoredRows<S> next = j + run < end
+                                     ? values_.place(j + run, end - j - run)
+                                     : keys_.place(end, std::min(DecodePlan::tile, last - end));
+      add(values_, values_.load(j, run), weights, rows_.output, false, next);
+    });
   }
 
   void raw_scores(Index first, Index count) {
     std::fill_n(scratch_.s.data, scratch_.s.stride * blocked_rows(count_), A(0));
-    add(keys_, keys_.load(first, count), scratch_.q, scratch_.s, true, values_.place(first, count));
+    const Index end = first + count;
+    for_each_run(first, end, [&](Index j, Index run) {
+      const ScratchRows<A> scores = scratch_.s.from(0, j - first);
+      const StoredRows<S> next =
+          j + run < end ? keys_.place(j + run, end - j - run) : values_.place(first, count);
+      add(keys_, keys_.load(j, run), scratch_.q, scores, true, next);
+      scale(scores, keys_.scales(j), run);
+    });
+  }
+
+  /// f(first, count) for the runs of these keys that are handed out at once.
+  template <class F>
+  void for_each_run(Index first, Index end, F&& f) const {
+    for (Index run; first < end; first += run) {
+      run = keys_.run(first, end - first);
+      f(first, run);
+    }
+  }
+
+  /// The first `count` columns times what belongs to each, if anything does.
+  void scale(const ScratchRows<A>& rows, const float* factors, Index count) const {
+    if (!factors) return;
+    for (Index r = 0; r < count_; ++r)
+      for (Index j = 0; j < count; ++j) rows.row(r)[j] *= static_cast<A>(factors[j]);
   }
 
   /// C += A B^T (`dots`) or C += A B for B by keys; the other one for B by features.
-  void add(const DecodeOperand<S>& operand, const StoredRows<S>& b, const ScratchRows<A>& a,
+  void add(const DecodeOperand<Tokens>& operand, const StoredRows<S>& b, const ScratchRows<A>& a,
            const ScratchRows<A>& c, bool dots, const StoredRows<S>& next) const {
     if (dots != operand.by_columns())
       add_dots(a, count_, b, c, is_far_, next);
@@ -251,14 +282,12 @@ class Decoder {
   /// O += P V where zeros of hidden keys meet NaN or inf in V, which they must keep out.
   ATTN_NOINLINE void add_visible(Index first, Index count) const {
     const A* visible = Program::prob_count > 0 ? scratch_.visible : scratch_.s.data;
-    const Slice<const S>& v = values_.tokens();
     for (Index r = 0; r < count_; ++r)
       for (Index j = 0; j < count; ++j) {
         if (visible[r * scratch_.s.stride + j] == A(0)) continue;
         const A p = scratch_.s.row(r)[j];
-        const S* from = v.data + (first + j) * v.token_stride;
-        for (Index k = 0; k < v.features; ++k)
-          rows_.output.row(r)[k] += p * static_cast<A>(from[k * v.feature_stride]);
+        for (Index k = 0; k < values_.features(); ++k)
+          rows_.output.row(r)[k] += p * values_.template at<A>(first + j, k);
       }
   }
 
@@ -270,7 +299,7 @@ class Decoder {
       const Slice from(call_.in.q, walk_.batch, walk_.first_head + g);
       if constexpr (ScoreTile::projects_queries) {
         project_queries(from);
-        const Index width = call_.score.query_width(from.features, keys_.tokens().features);
+        const Index width = call_.score.query_width(from.features, keys_.features());
         for (Index i = 0; i < n_q_; ++i)
           load_row(scratch_.projected + i, width, n_q_, factor, q.row(g * n_q_ + i));
       } else {
@@ -295,7 +324,7 @@ class Decoder {
 
   template <class T>
   void project_queries(const Slice<const T>& from) const {
-    const Index width = call_.score.query_width(from.features, keys_.tokens().features);
+    const Index width = call_.score.query_width(from.features, keys_.features());
     for (Index k = 0; k < from.features; ++k)
       for (Index i = 0; i < n_q_; ++i)
         scratch_.raw_q[k * n_q_ + i] =
@@ -308,9 +337,9 @@ class Decoder {
   const C& call_;
   Index n_q_;
   DecodeWalk walk_;
-  DecodeOperand<S> keys_;
-  DecodeOperand<S> values_;
-  const DecodeScratch<A, S>& scratch_;
+  DecodeOperand<Tokens> keys_;
+  DecodeOperand<Tokens> values_;
+  const DecodeScratch<A, Tokens>& scratch_;
   const DecodeRows<A>& rows_;
   Index count_;  ///< rows
   bool is_far_ = false;
@@ -354,15 +383,15 @@ void with_scratch(std::size_t bytes, Workspace& workspace, Index worker, F&& f) 
 }
 
 /// Attention over keys and values that may be stored in another type than Q and O.
-template <class C, class S, class Executor, class O>
-void run_decode(const C& call, const TensorView<const S>& k, const TensorView<const S>& v,
-                const Executor& executor, Workspace& workspace, const O& out) {
+template <class C, class Tokens, class Executor, class O>
+void run_decode(const C& call, const Tokens& k, const Tokens& v, const Executor& executor,
+                Workspace& workspace, const O& out) {
   using A = typename C::A;
   const DecodePlan plan(call.in);
   const Index tasks = plan.walks() * plan.chunks;
   if (tasks == 0) return;
   Arena own, partial;
-  [[maybe_unused]] const DecodeScratch<A, S> sized(own, call, plan, k, v);
+  [[maybe_unused]] const DecodeScratch<A, Tokens> sized(own, call, plan, k, v);
   [[maybe_unused]] const DecodeRows<A> rows_sized(partial, plan.rows(), v.features());
   const bool whole = plan.chunks == 1;
   const std::size_t bytes = own.used() + (whole ? partial.used() : 0);
@@ -378,11 +407,11 @@ void run_decode(const C& call, const TensorView<const S>& k, const TensorView<co
     with_scratch(bytes, workspace, worker, [&](Arena arena) {
       const Index w = DecodePlan::quotient(task, plan.chunks);
       const DecodeWalk walk(plan, w);
-      const DecodeScratch<A, S> scratch(arena, call, plan, k, v);
+      const DecodeScratch<A, Tokens> scratch(arena, call, plan, k, v);
       const DecodeRows<A> rows =
           whole ? DecodeRows<A>(arena, plan.rows(), v.features()) : partial_of(task);
       const Index first = (task - w * plan.chunks) * plan.chunk;
-      Decoder<C, S>(call, plan, walk, k, v, scratch, rows)
+      Decoder<C, Tokens>(call, plan, walk, k, v, scratch, rows)
           .run(first, std::min(first + plan.chunk, plan.n_k));
       if (whole) write_rows(call, plan, walk, rows, out);
     });
@@ -397,7 +426,7 @@ void run_decode(const C& call, const TensorView<const S>& k, const TensorView<co
   }
 }
 
-/// The same where they are of Q's type.
+/// The same where they are those of the call.
 template <class C, class Executor, class O>
 void run_decode(const C& call, const Executor& executor, Workspace& workspace, const O& out) {
   run_decode(call, call.in.k, call.in.v, executor, workspace, out);

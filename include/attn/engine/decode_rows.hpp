@@ -33,8 +33,8 @@ struct DecodePlan {
   Index chunk;   ///< keys, whole tiles
   Index chunks;
 
-  template <class T>
-  explicit DecodePlan(const Inputs<T>& in)
+  template <class T, class Tokens>
+  explicit DecodePlan(const Inputs<T, Tokens>& in)
       : n_q(in.n_q()),
         n_k(in.n_k()),
         batches(in.q.batches()),
@@ -160,8 +160,11 @@ struct DecodeRows {
 
 /// The tokens of one head as stored rows: keys by rows or, where tokens are neighbours, features by
 /// rows; tokens of any other layout are gathered a tile at a time.
+template <class Tokens>
+class DecodeOperand;
+
 template <class S>
-class DecodeOperand {
+class DecodeOperand<TensorView<const S>> {
  public:
   /// `least_tokens`: fewer neighbouring tokens than that are gathered.
   DecodeOperand(const TensorView<const S>& view, Index b, Index h, Index least_tokens, S* buffer)
@@ -171,7 +174,10 @@ class DecodeOperand {
     return order_of(view, least_tokens) == Order::gathered ? tile * view.features() : 0;
   }
   bool by_columns() const { return order_ == Order::by_features; }
-  const Slice<const S>& tokens() const { return tokens_; }
+  Index features() const { return tokens_.features; }
+
+  /// How many of these tokens `load` hands out at once: all.
+  static Index run(Index, Index count) { return count; }
 
   /// Where the tokens lie that `load` would hand out; nothing where they are gathered.
   StoredRows<S> place(Index first, Index count) const {
@@ -187,6 +193,20 @@ class DecodeOperand {
       gather(tokens_.data + (first + j) * tokens_.token_stride, tokens_.feature_stride,
              tokens_.features, buffer_ + j * tokens_.features);
     return {buffer_, count, tokens_.features, tokens_.features};
+  }
+
+  /// What stored numbers must be multiplied by, token by token: nothing.
+  static const float* scales(Index) { return nullptr; }
+
+  template <class A>
+  bool all_finite(Index first, Index count) const {
+    const StoredRows<S> rows = load(first, count);
+    return engine::all_finite<A>(rows.data, rows.count, rows.length, rows.stride);
+  }
+  template <class A>
+  A at(Index token, Index feature) const {
+    return static_cast<A>(
+        tokens_.data[token * tokens_.token_stride + feature * tokens_.feature_stride]);
   }
 
  private:

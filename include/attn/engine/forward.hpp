@@ -299,14 +299,14 @@ void forward_two_walks(const Walk& walk, const Scratch& scratch, const Outputs<T
 }
 
 /// Binds the parts to the accumulator type and lays out the memory that all tasks share. f(call).
-template <class T, class Program, class F>
-void with_call(const Inputs<T>& in, const Program& program, Workspace& workspace, F&& f) {
+template <class T, class Tokens, class Program, class F>
+void with_call(const Inputs<T, Tokens>& in, const Program& program, Workspace& workspace, F&& f) {
   using A = typename Program::Accumulator;
   using Normalizer = typename Program::NormalizerPart;
   const Index d = in.q.features();
   const auto lay_out = [&](Arena arena, auto&& use) {
     auto score = bind_score<A>(program.score, d, arena);
-    using C = Call<T, Program, decltype(score)>;
+    using C = Call<T, Program, decltype(score), Tokens>;
     A* keys = arena.take<A>(C::projected_count(in, score));
     use(arena, C{in, program, score,
                  call_tiles<A, Normalizer>(
@@ -335,12 +335,12 @@ void project_all_keys(const C& call, const Executor& executor, Workspace& worksp
 
 /// Whether the sizes ask for a path of their own, for a few numbers or for few queries; if so, it
 /// has been taken.
-template <class T, class Program, class Executor>
-bool ran_small(const Inputs<T>& in, const Program& program, const Executor& executor,
+template <class T, class Tokens, class Program, class Executor>
+bool ran_small(const Inputs<T, Tokens>& in, const Program& program, const Executor& executor,
                Workspace& workspace, const Outputs<T, typename Program::Accumulator>& out) {
   using A = typename Program::Accumulator;
   using Score = decltype(bind_score<A>(program.score, Index(), std::declval<Arena&>()));
-  if constexpr (can_be_tiny<T, Program, Score>) {
+  if constexpr (can_be_tiny<T, Program, Score> && std::is_same_v<Tokens, TensorView<const T>>) {
     if (!out.weights.data && is_tiny(in)) {
       Arena unused;
       run_tiny(in, bind_score<A>(program.score, in.q.features(), unused).factor(),
@@ -374,8 +374,8 @@ void share_out(C& call, const Executor& executor) {
   call.tiles.queries = std::min(call.tiles.queries, padded<A>((n_q + blocks - 1) / blocks));
 }
 
-template <class T, class Program, class Executor>
-void run_forward(const Inputs<T>& in, const Program& program, const Executor& executor,
+template <class T, class Tokens, class Program, class Executor>
+void run_forward(const Inputs<T, Tokens>& in, const Program& program, const Executor& executor,
                  Workspace& workspace, const Outputs<T, typename Program::Accumulator>& out) {
   using A = typename Program::Accumulator;
   using Normalizer = typename Program::NormalizerPart;
@@ -394,7 +394,8 @@ void run_forward(const Inputs<T>& in, const Program& program, const Executor& ex
     executor.run(call.tasks(), [&](Index task, Index worker) {
       Arena arena(workspace.worker(worker));
       const Scratch scratch(arena, call);
-      const TileWalk<T, Program, decltype(C::score)> walk(call, scratch.walk, call.block(task));
+      const TileWalk<T, Program, decltype(C::score), Tokens> walk(call, scratch.walk,
+                                                                  call.block(task));
       if constexpr (can_fuse) {
         if (!out.weights.data) return forward_fused(walk, scratch, out);
       }

@@ -39,10 +39,23 @@ Workspace& workspace_of(Workspace& own, Parts&... parts) {
   return *found;
 }
 
+/// Everything of a forward call that may be wrong.
+template <class T, class Tokens, class Program, class Executor, class... Parts>
+void check_forward(const char* name, const Inputs<T, Tokens>& in, const Program& program,
+                   const Executor& executor, const Outputs<T, Accumulator<T>>& out,
+                   const Parts&... parts) {
+  check_inputs(name, in, program, parts...);
+  check_part(executor, CallSizes{.name = name});
+  if (out.are_new) return;
+  check_view(name, "O", out.output, in.q.heads(), in.n_q(), in.v.features(), in);
+  check_view(name, "L", out.log_sum_exp, in.q.heads(), in.n_q(), 1, in);
+  check_view(name, "P", out.weights, in.q.heads(), in.n_q(), in.n_k(), in);
+}
+
 /// Checks a forward call and runs it. Views without data are not asked for.
-template <class T, class... Parts>
-void forward_call(const char* name, const Inputs<T>& in, const Outputs<T, Accumulator<T>>& out,
-                  Parts&... parts) {
+template <class T, class Tokens, class... Parts>
+void forward_call(const char* name, const Inputs<T, Tokens>& in,
+                  const Outputs<T, Accumulator<T>>& out, Parts&... parts) {
   using A = Accumulator<T>;
   StackScratch small;
   Workspace own(small);
@@ -51,13 +64,7 @@ void forward_call(const char* name, const Inputs<T>& in, const Outputs<T, Accumu
       [&](const auto& program) {
         const auto& executor = part_of<role::executor>(default_executor, parts...);
         Workspace& workspace = workspace_of(own, parts...);
-        check_inputs(name, in, program, parts...);
-        check_part(executor, CallSizes{.name = name});
-        if (!out.are_new) {
-          check_view(name, "O", out.output, in.q.heads(), in.n_q(), in.v.features(), in);
-          check_view(name, "L", out.log_sum_exp, in.q.heads(), in.n_q(), 1, in);
-          check_view(name, "P", out.weights, in.q.heads(), in.n_q(), in.n_k(), in);
-        }
+        check_forward(name, in, program, executor, out, parts...);
         if constexpr (is_packed<Parts...>)
           run_packed_forward(in, part_of<role::sequences>(nullptr, parts...), program, executor,
                              workspace, out);

@@ -143,6 +143,12 @@ struct Slice {
   }
 };
 
+/// The tokens of one batch and head.
+template <class T>
+Slice<T> tokens_of(const TensorView<T>& view, Index b, Index h) {
+  return {view, b, h};
+}
+
 /// A matrix as a product takes it: rows or columns contiguous.
 template <class A>
 struct Operand {

@@ -21,12 +21,12 @@
 ATTN_BEGIN_NAMESPACE
 namespace engine {
 
-/// Views of Q, K and V.
-template <class T>
+/// Views of Q, K and V. A cache has K and V in another type, or as CachedTokens.
+template <class T, class Tokens = TensorView<const T>>
 struct Inputs {
   TensorView<const T> q;
-  TensorView<const T> k;
-  TensorView<const T> v;
+  Tokens k;
+  Tokens v;
 
   Index key_head(Index h) const { return h / (q.heads() / k.heads()); }
   Index n_q() const { return q.tokens(); }
@@ -57,19 +57,18 @@ struct KeyTile {
 };
 
 /// Tokens as a tile with contiguous columns, in the accumulator type.
-template <class A, class T>
-ConstTileMap<A> load_columns(const Slice<const T>& from, Index first, Index count, A* staging,
-                             A* buffer) {
-  pack(load_operand(from, first, count, staging), count, buffer);
+template <class A, class Slice>
+ConstTileMap<A> load_columns(const Slice& from, Index first, Index count, A* staging, A* buffer) {
+  pack(load_operand<A>(from, first, count, staging), count, buffer);
   return {buffer, count, from.features, Eigen::OuterStride<>(count)};
 }
 
 /// Everything that the tasks of a call share and do not change.
-template <class T, class Program, class ScoreTile>
+template <class T, class Program, class ScoreTile, class Tokens = TensorView<const T>>
 struct Call {
   using A = typename Program::Accumulator;
 
-  Inputs<T> in;
+  Inputs<T, Tokens> in;
   const Program& program;
   ScoreTile score;
   TileSizes tiles;
@@ -101,7 +100,7 @@ struct Call {
     return {first, in.n_k(), key_width(), Eigen::OuterStride<>(in.n_k())};
   }
 
-  static Index projected_count(const Inputs<T>& in, const ScoreTile& score) {
+  static Index projected_count(const Inputs<T, Tokens>& in, const ScoreTile& score) {
     return ScoreTile::projects_keys ? in.k.batches() * in.k.heads() * in.n_k() *
                                           score.key_width(in.q.features(), in.k.features())
                                     : 0;
@@ -109,7 +108,7 @@ struct Call {
 
   /// Transforms all keys of one batch and key head, a tile at a time.
   void project_keys(Index b, Index c, A* staging, A* buffer) const {
-    const Slice<const T> keys(in.k, b, c);
+    const auto keys = tokens_of(in.k, b, c);
     for (Index j = 0; j < in.n_k(); j += tiles.keys) {
       const Index count = std::min(tiles.keys, in.n_k() - j);
       A* out = const_cast<A*>(projected(b, c).data()) + j;
@@ -137,10 +136,10 @@ struct WalkScratch {
         s(arena, panel_width<A>, grouped(call.tiles.keys)) {}
 };
 
-template <class T, class Program, class ScoreTile>
+template <class T, class Program, class ScoreTile, class Tokens = TensorView<const T>>
 class TileWalk {
  public:
-  using C = Call<T, Program, ScoreTile>;
+  using C = Call<T, Program, ScoreTile, Tokens>;
   using A = typename C::A;
 
   TileWalk(const C& call, const WalkScratch<A>& scratch, const QueryBlock& block)
@@ -185,13 +184,13 @@ class TileWalk {
       const ConstTileMap<A> all = call_.projected(block_.batch, c);
       return {all.data() + first, count, all.cols(), all.outerStride(), false};
     } else {
-      return load_operand<A>(Slice<const T>(call_.in.k, block_.batch, c), first, count,
+      return load_operand<A>(tokens_of(call_.in.k, block_.batch, c), first, count,
                              scratch_.staging);
     }
   }
 
   Operand<A> values(Index first, Index count) const {
-    return load_operand<A>(Slice<const T>(call_.in.v, block_.batch, call_.in.key_head(block_.head)),
+    return load_operand<A>(tokens_of(call_.in.v, block_.batch, call_.in.key_head(block_.head)),
                            first, count, scratch_.staging);
   }
 
