@@ -4,6 +4,8 @@
 
 #include <attn/attn.hpp>
 #include <cmath>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <unsupported/Eigen/CXX11/ThreadPool>
 #include <vector>
@@ -175,6 +177,28 @@ TEST_F(Contract, ExecutorsViewsAndPooling) {
   const auto forward = pooling.forward(Q);
   EXPECT_NEAR(forward.weights.sum(), 1.F, 1e-6F);
   EXPECT_EQ(pooling.backward(forward, MatrixXf::Ones(1, 32)).input.rows(), 6);
+}
+
+TEST_F(Contract, Layers) {
+  const int seed = 1;
+  attn::MultiHeadAttention<float> layer(
+      {.embed_dim = 32, .num_heads = 8, .num_kv_heads = 2, .bias = true}, seed);
+  const MatrixXf X = Q, memory = K;
+  auto Y = layer(X, attn::Causal{});
+  auto Z = layer(X, memory);
+  EXPECT_TRUE(support::near(Y.row(5), layer(X).row(5), 1e-6));
+  EXPECT_EQ(Z.cols(), 32);
+  auto forward = layer.forward(X, attn::Causal{});
+  auto gradient = layer.backward(forward, dO);
+  EXPECT_EQ(gradient.input.rows(), 6);
+  EXPECT_EQ(gradient.memory.rows(), 0);
+  std::string names;
+  layer.parameters.for_each([&](std::string_view name, auto& tensor) {
+    gradient.parameters.for_each([&](std::string_view other, auto& d) {
+      if (name == other) names += std::string(name) + (tensor.size() == d.size() ? " " : "? ");
+    });
+  });
+  EXPECT_EQ(names, "in_proj_weight in_proj_bias out_proj.weight out_proj.bias ");
 }
 
 }  // namespace

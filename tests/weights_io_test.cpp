@@ -187,6 +187,56 @@ TEST_F(WeightFiles, AreReadInFortranOrderAndOfLaterVersions) {
   EXPECT_EQ(attn::load_tensor<float>(folder / "later.npy"), Eigen::Vector2f(1, -2));
 }
 
+/// What numpy.savez_compressed of NumPy 2.4 wrote: in_proj_weight 1, 2, 3 and out_proj.weight -4.
+constexpr std::string_view by_numpy =
+    "504b03042d00000008000000210044ff47e2ffffffffffffffff12001400696e5f70726f6a5f7765696768742e6e"
+    "707901001000980000000000000052000000000000009bec17ea1b10c9c850c650ad9e925a9c5ca46ea5a06e9366"
+    "a1aea3a09e965f54529498179f5f94920a12774bcc294e058a17672416a402f91ac63a0a869a3a0ab50a64032e06"
+    "30f8600fa1191c2014870300504b03042d000000080000002100db796212ffffffffffffffff130014006f75745f"
+    "70726f6a2e7765696768742e6e707901001000820000000000000048000000000000009bec17ea1b10c9c850c650"
+    "ad9e925a9c5ca46ea5a06e9366a4aea3a09e965f54529498179f5f94920a12774bcc294e058a17672416a402f91a"
+    "863a0a869a3a0ab50a64032e862300504b01022d032d00000008000000210044ff47e25200000098000000120000"
+    "000000000000000000800100000000696e5f70726f6a5f7765696768742e6e7079504b01022d032d000000080000"
+    "002100db79621248000000820000001300000000000000000000008001960000006f75745f70726f6a2e77656967"
+    "68742e6e7079504b0506000000000200020081000000230100000000";
+
+TEST_F(WeightFiles, OfNumPyAreRead) {
+  std::string bytes;
+  for (std::size_t k = 0; k < by_numpy.size(); k += 2)
+    bytes += static_cast<char>(std::stoi(std::string(by_numpy.substr(k, 2)), nullptr, 16));
+  write(folder / "file.npz", bytes);
+  Layer<float> layer({.embed_dim = 1, .bias = false});
+  load_weights(layer, folder / "file.npz");
+  EXPECT_EQ(layer.parameters.in_proj_weight, Eigen::Vector3f(1, 2, 3));
+  EXPECT_EQ(layer.parameters.out_proj.weight(0), -4.F);
+}
+
+/// A model of two layers.
+struct TwoLayers {
+  struct {
+    Layer<float>* first;
+    Layer<float>* second;
+    template <class F>
+    void for_each(F&& f) const {
+      first->parameters.for_each(
+          [&](std::string_view name, auto& tensor) { f("first." + std::string(name), tensor); });
+      second->parameters.for_each(
+          [&](std::string_view name, auto& tensor) { f("second." + std::string(name), tensor); });
+    }
+  } parameters;
+};
+
+TEST_F(WeightFiles, OfAWholeModelServeOneLayerByItsPrefix) {
+  Layer<float> first(small, 1), second(small, 2), layer(small, 3);
+  for (const char* name : {"file.npz", "file.safetensors", "folder"}) {
+    save_weights(TwoLayers{{&first, &second}}, folder / name);
+    load_weights(layer, folder / name, "first.");
+    expect_same(layer, first);
+    load_weights(layer, folder / name, "second.");
+    expect_same(layer, second);
+  }
+}
+
 TEST_F(WeightFiles, OfOtherKindsAreNamed) {
   Layer<float> layer(small);
   EXPECT_EQ(message([&] { load_weights(layer, folder / "weights.bin"); }),

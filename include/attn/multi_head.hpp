@@ -8,7 +8,6 @@
 // which projection: engine/projection.hpp.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <optional>
 #include <tuple>

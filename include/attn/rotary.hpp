@@ -79,20 +79,23 @@ class RotaryEmbedding {
     if (dim > x.features() || dim % 2 != 0)
       engine::raise_value({"RotaryEmbedding: ", dim, " features are to turn and a head has ",
                            x.features(), "; an even number, up to all of them, can"});
-    for (Index t = 0; t < x.tokens(); ++t)
-      for (Index m = 0; m < dim / 2; ++m) {
-        const double angle = direction * angle_of(offset + t, m, dim);
+    for (Index m = 0; m < dim / 2; ++m) {
+      const double frequency = direction * frequency_of(m, dim);
+      for (Index t = 0; t < x.tokens(); ++t) {
+        const double angle = static_cast<double>(offset + t) * frequency;
         turn_pair(x, t, first_of(m), second_of(m, dim), std::cos(angle), std::sin(angle));
       }
+    }
   }
 
-  double angle_of(Index position, Index m, Index dim) const {
-    const double d = static_cast<double>(dim), p = static_cast<double>(position);
+  /// By how much the m-th pair turns from one position to the next.
+  double frequency_of(Index m, Index dim) const {
+    const double d = static_cast<double>(dim);
     double base = options.base;
     if (options.scaling == RotaryScaling::ntk_aware && dim > 2)
       base *= std::pow(options.factor, d / (d - 2.0));
     const double scale = options.scaling == RotaryScaling::linear ? 1.0 / options.factor : 1.0;
-    return p * scale * std::pow(base, -2.0 * static_cast<double>(m) / d);
+    return scale * std::pow(base, -2.0 * static_cast<double>(m) / d);
   }
   Index first_of(Index m) const {
     return options.pairing == RotaryPairing::interleaved ? 2 * m : m;

@@ -1,157 +1,180 @@
 // SPDX-License-Identifier: Apache-2.0
-// nn.MultiheadAttention as a composition: projections, attention with Heads, a projection; and
-// back.
+// nn.MultiheadAttention: cases whose pipeline is a layer, by way of MultiHeadAttention.
 #pragma once
 
 #include <array>
+#include <cstddef>
+#include <map>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
-#include <attn/attention.hpp>
+#include <attn/multi_head.hpp>
 
 #include "support/case_fields.hpp"
 #include "support/case_mask.hpp"
+#include "support/case_pipeline.hpp"
 #include "support/case_storage.hpp"
 
 namespace cases {
 
-/// A linear layer y = x W^T + b with its gradients, for rows of tokens.
+/// What a case says of its layer and of the call.
 template <class T>
-struct Linear {
-  attn::MatrixX<T> W;
-  Eigen::RowVectorX<T> b;
-  attn::MatrixX<T> dW = attn::MatrixX<T>::Zero(W.rows(), W.cols());
-  Eigen::RowVectorX<T> db = Eigen::RowVectorX<T>::Zero(b.size());
-
-  attn::MatrixX<T> operator()(const attn::MatrixX<T>& x) const {
-    return (x * W.transpose()).rowwise() + b;
-  }
-  /// The gradient by x; adds those by W and b.
-  attn::MatrixX<T> backward(const attn::MatrixX<T>& x, const attn::MatrixX<T>& dy) {
-    dW += dy.transpose() * x;
-    db += dy.colwise().sum();
-    return dy * W;
-  }
-};
-
-template <class T>
-class MultiHead {
+class MultiHeadReader {
  public:
-  explicit MultiHead(const Case& which) : which_(which) {
-    Fields fields(which, which.text.at("pipeline"), "multi_head_attention");
-    heads_ = static_cast<Index>(fields.number({"num_heads"}, 1));
-    fields.expect({"embed_dim"}, static_cast<double>(which.input("out_proj.weight").shape.at(0)));
-    fields.flag({"bias"}, true);
-    fields.find({"kdim"}), fields.find({"vdim"});
-    for (const Json& name : fields.need({"query_key_value"})) names_.push_back(name);
-    const Json* mask = fields.find({"mask", "masks"});
+  explicit MultiHeadReader(const Case& which)
+      : which_(which), fields_(which, which.text.at("pipeline"), "multi_head_attention") {
+    read_options();
+    read_names();
+    const Json* mask = fields_.find({"mask", "masks", "attn_mask"});
     masks_ = read_masks(which, mask == nullptr ? Json() : *mask, bools_);
-    fields.finish();
-    for (std::size_t k = 0; k < 3; ++k) in_[k] = in_projection(k);
-    out_ = linear(matrix_of<T>(which.input("out_proj.weight")), "out_proj.bias", 0);
+    read_flags();
+    fields_.finish();
   }
 
-  /// Batch by batch; gradients of the parameters add up over the batches.
-  Computed run() {
-    for (const std::string& name : names_) gradients_[name] = zeros_like(which_.input(name));
-    const Index batches = shape4(which_.input(names_[0]))[1];
-    for (Index b = 0; b < batches; ++b) run_batch(b);
-    Computed computed{{{"O", output_}, {"P", weights_}}, gradients_};
-    add_parameters(computed.gradients);
-    return computed;
+  attn::MultiHeadAttention<T> layer() const {
+    attn::MultiHeadAttention<T> layer(options_);
+    layer.parameters.for_each([&](std::string_view name, auto& tensor) {
+      const Tensor values = which_.input(std::string(name));
+      if constexpr (std::remove_reference_t<decltype(tensor)>::ColsAtCompileTime == 1)
+        tensor = vector_of<T>(values);
+      else
+        tensor = matrix_of<T>(values);
+    });
+    return layer;
   }
+
+  /// The inputs of query, key and value by name: one, two or three of them.
+  const std::vector<std::string>& names() const { return names_; }
+  const Masks& masks() const { return masks_; }
 
  private:
-  static Linear<T> make(const attn::MatrixX<T>& W, const Eigen::RowVectorX<T>& b) { return {W, b}; }
-  static Tensor zeros_like(Tensor tensor) {
-    tensor.numbers.assign(tensor.numbers.size(), 0.0);
-    return tensor;
+  Index integer(Names names, Index otherwise) {
+    return static_cast<Index>(fields_.number(names, static_cast<double>(otherwise)));
   }
 
-  /// With the rows of a bias from `first` on, or none.
-  Linear<T> linear(const attn::MatrixX<T>& W, const std::string& bias, Index first) const {
-    if (!which_.has_input(bias)) return make(W, Eigen::RowVectorX<T>::Zero(W.rows()));
-    return make(W, vector_of<T>(which_.input(bias)).segment(first, W.rows()).transpose());
-  }
-  Linear<T> in_projection(std::size_t k) const {
-    static const std::array<const char*, 3> separate = {"q_proj_weight", "k_proj_weight",
-                                                        "v_proj_weight"};
-    if (which_.has_input(separate[k])) {
-      const attn::MatrixX<T> W = matrix_of<T>(which_.input(separate[k]));
-      return linear(W, "in_proj_bias", Index(k) * W.rows());
+  void read_options() {
+    const Index width = which_.input("out_proj.weight").shape.at(0);
+    options_.embed_dim = integer({"embed_dim", "d_model"}, width);
+    options_.num_heads = integer({"num_heads", "heads"}, 1);
+    options_.num_kv_heads = integer({"num_kv_heads", "kv_heads", "num_key_value_heads"}, 0);
+    fields_.expect({"head_dim"}, double(options_.embed_dim / options_.num_heads));
+    options_.kdim = integer({"kdim"}, 0);
+    options_.vdim = integer({"vdim"}, 0);
+    options_.bias = fields_.flag({"bias"}, which_.has_input("in_proj_bias"));
+    if (const Json* rope = fields_.find({"rope", "rotary"})) {
+      const Rotation<T> rotation = read_rotation<T>(which_, *rope);
+      options_.rotary = rotation.embedding.options;
+      // a PositionOffset would move the masks as well
+      if (rotation.query_offset != rotation.key_offset)
+        throw Unsupported("multi_head_attention with rope from different positions");
     }
-    const attn::MatrixX<T> all = matrix_of<T>(which_.input("in_proj_weight"));
-    const Index rows = all.rows() / 3;
-    return linear(all.middleRows(Index(k) * rows, rows), "in_proj_bias", Index(k) * rows);
+    options_.qk_norm = fields_.flag({"qk_norm"}, false);
+    options_.qk_norm_eps = fields_.number({"qk_norm_eps", "eps"}, 1e-6);
+    fields_.expect({"dropout"}, 0.0);
+    fields_.find({"batch_first"});  // how PyTorch was called; tensors here are batch first
   }
 
-  attn::MatrixX<T> tokens(const std::string& name, Index b) const {
-    const Tensor all = which_.input(name);
-    const Shape shape = shape4(all);
-    using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-    const double* first = all.numbers.data() + b * shape[2] * shape[3];
-    return Eigen::Map<const Rows>(first, shape[2], shape[3]).template cast<T>();
+  /// ["X", "M", "M"] names two inputs, and so the gradients that are recorded.
+  void read_names() {
+    const Json* listed = fields_.find({"query_key_value", "inputs", "qkv"});
+    std::vector<std::string> all;
+    if (listed != nullptr)
+      all = listed->get<std::vector<std::string>>();
+    else
+      for (const char* role : {"query", "key", "value"}) {
+        const Json* name = fields_.find({role});
+        all.push_back(name == nullptr ? (all.empty() ? "X" : all.back())
+                                      : name->get<std::string>());
+      }
+    if (all.size() != 3) throw Unsupported("query_key_value with other than three names");
+    const bool is_self = all[0] == all[1] && all[1] == all[2];
+    names_ = is_self ? std::vector{all[0]} : all[1] == all[2] ? std::vector{all[0], all[1]} : all;
   }
 
-  static void append(Tensor& to, const Tensor& more) {
-    to.numbers.insert(to.numbers.end(), more.numbers.begin(), more.numbers.end());
-    to.shape = {static_cast<Index>(to.numbers.size())};
-  }
-
-  void run_batch(Index b) {
-    std::array<attn::MatrixX<T>, 3> x, projected;
-    for (std::size_t k = 0; k < 3; ++k) {
-      x[k] = tokens(names_[k], b);
-      projected[k] = in_[k](x[k]);
+  /// The arguments of PyTorch's call: is_causal, and key_padding_mask, which is 1 where a key is
+  /// padding.
+  void read_flags() {
+    if (fields_.flag({"is_causal", "causal"}, false)) masks_.rest = masks_.rest & attn::Causal{};
+    if (const auto lengths = fields_.optional_tensor({"lengths", "key_lengths"}))
+      masks_.padding = attn::KeyPadding{integers_of(*lengths)};
+    if (const auto hidden = fields_.optional_tensor({"key_padding_mask"})) {
+      Tensor seen = *hidden;
+      for (double& number : seen.numbers) number = number == 0 ? 1 : 0;
+      seen.shape = {hidden->shape.at(0), 1, 1, hidden->shape.at(1)};
+      masks_.rest = masks_.rest & attn::DenseMask{bools_.copy(seen)};
     }
-    const auto& [Q, K, V] = projected;
-    const Index length = masks_.padding ? masks_.padding->length(b) : K.rows();
-    const attn::Attention mechanism{attn::Heads{heads_}, masks_.rest, attn::KeyPadding{length}};
-    const auto forward = mechanism.forward(Q, K, V);
-    append(output_, tensor_of(out_(forward.output)));
-    append(weights_, tensor_of(mechanism.weights(Q, K)));
-    const attn::MatrixX<T> d_attended = out_.backward(forward.output, tokens("dO", b));
-    const auto gradient = mechanism.backward(Q, K, V, forward, d_attended);
-    add_input(0, b, in_[0].backward(x[0], gradient.query));
-    add_input(1, b, in_[1].backward(x[1], gradient.key));
-    add_input(2, b, in_[2].backward(x[2], gradient.value));
-  }
-
-  void add_input(std::size_t k, Index b, const attn::MatrixX<T>& d) {
-    const Tensor more = tensor_of(d);
-    double* to = gradients_[names_[k]].numbers.data() + b * more.size();
-    for (const double number : more.numbers) *to++ += number;
-  }
-
-  void add_parameters(std::map<std::string, Tensor>& to) const {
-    Tensor weight, bias;
-    for (const Linear<T>& projection : in_) {
-      append(weight, tensor_of(projection.dW));
-      append(bias, tensor_of(projection.db));
-    }
-    to["in_proj_weight"] = weight;
-    to["in_proj_bias"] = bias;
-    to["q_proj_weight"] = tensor_of(in_[0].dW);
-    to["k_proj_weight"] = tensor_of(in_[1].dW);
-    to["v_proj_weight"] = tensor_of(in_[2].dW);
-    to["out_proj.weight"] = tensor_of(out_.dW);
-    to["out_proj.bias"] = tensor_of(out_.db);
   }
 
   const Case& which_;
-  Index heads_ = 1;
+  Fields fields_;
+  attn::MultiHeadAttentionOptions options_;
   std::vector<std::string> names_;
   Storage<bool> bools_;
   Masks masks_;
-  std::array<Linear<T>, 3> in_;
-  Linear<T> out_;
-  Tensor output_, weights_;
-  std::map<std::string, Tensor> gradients_;
 };
+
+/// A tensor of tokens n x d, or batch x n x d, as layers take it.
+template <class T>
+attn::TensorView<const T> batch_of(const Tensor& tensor, Storage<T>& storage) {
+  const Shape s = shape4(tensor);
+  return attn::bhtd<const T>(storage.copy(tensor).data, s[1], 1, s[2], s[3]);
+}
+
+/// An input that a call takes twice has the sum of both gradients.
+inline void add_gradient(const std::string& name, const Tensor& gradient,
+                         std::map<std::string, Tensor>& to) {
+  const auto [sum, is_new] = to.emplace(name, gradient);
+  for (std::size_t k = 0; !is_new && k < gradient.numbers.size(); ++k)
+    sum->second.numbers.at(k) += gradient.numbers[k];
+}
+
+/// Results and gradients of a call with these inputs.
+template <class T, class... Inputs>
+Computed run_multi_head(const Case& which, const MultiHeadReader<T>& reader,
+                        const Inputs&... inputs) {
+  const attn::MultiHeadAttention<T> layer = reader.layer();
+  const auto call = [&](auto&& f) {
+    const Masks& masks = reader.masks();
+    const std::array<Index, sizeof...(Inputs)> tokens = {inputs.tokens()...};
+    const Index n_k = tokens[tokens.size() > 1 ? 1 : 0];
+    return f(inputs..., masks.rest, masks.padding.value_or(attn::KeyPadding{n_k}));
+  };
+  const auto forward = call([&](const auto&... all) { return layer.forward(all...); });
+  const auto weights = call([&](const auto&... all) { return layer.weights(all...); });
+  Computed computed;
+  computed.results = {{"O", tensor_of(forward.output)},
+                      {"P", tensor_of(weights)},
+                      {"L", tensor_of(forward.log_sum_exp)}};
+  if (!which.has_input("dO")) return computed;
+  Storage<T> storage;
+  const auto gradient = layer.backward(forward, batch_of(which.input("dO"), storage));
+  const std::array<const attn::engine::TokenRows<T>*, 3> of_inputs = {
+      &gradient.input, &gradient.memory, &gradient.values};
+  for (std::size_t c = 0; c < reader.names().size(); ++c)
+    add_gradient(reader.names()[c], tensor_of(*of_inputs[c]), computed.gradients);
+  gradient.parameters.for_each([&](std::string_view name, const auto& tensor) {
+    computed.gradients[std::string(name)] = tensor_of(tensor);
+  });
+  return computed;
+}
 
 template <class T>
 Computed compute_multi_head(const Case& which) {
-  return MultiHead<T>(which).run();
+  const MultiHeadReader<T> reader(which);
+  Storage<T> storage;
+  const auto input = [&](std::size_t c) {
+    return batch_of(which.input(reader.names()[c]), storage);
+  };
+  switch (reader.names().size()) {
+    case 1:
+      return run_multi_head(which, reader, input(0));
+    case 2:
+      return run_multi_head(which, reader, input(0), input(1));
+    default:
+      return run_multi_head(which, reader, input(0), input(1), input(2));
+  }
 }
 
 }  // namespace cases

@@ -27,6 +27,28 @@ struct Rotation {
   Index key_offset = 0;
 };
 
+/// {"pairing": "interleaved", "base": 10000, "query_offset": 7}
+template <class T>
+Rotation<T> read_rotation(const Case& source, const Json& object) {
+  Fields fields(source, object, "rope");
+  attn::RotaryEmbeddingOptions options;
+  if (const Json* pairing = fields.find({"pairing"})) {
+    const std::string name = plain_name(pairing->get<std::string>());
+    if (is_one_of(name, {"halfsplit", "half", "rotatehalf", "neox"}))
+      options.pairing = attn::RotaryPairing::half_split;
+    else if (name != "interleaved")
+      throw Unsupported("rope with pairing " + name);
+  }
+  options.base = fields.number({"base", "theta"}, 10000.0);
+  options.dim = static_cast<Index>(fields.number({"dim", "rotary_dim"}, 0));
+  const double shared = fields.number({"offset"}, 0);
+  const Rotation<T> rotation = {attn::RotaryEmbedding<T>(options),
+                                static_cast<Index>(fields.number({"query_offset"}, shared)),
+                                static_cast<Index>(fields.number({"key_offset"}, shared))};
+  fields.finish();
+  return rotation;
+}
+
 /// Parts chosen at run time, and the memory that they refer to.
 template <class T>
 struct Mechanism {
@@ -62,7 +84,8 @@ class PipelineReader {
       read_normaliser(*normaliser);
     if (const Json* probs = fields.find({"prob_modifiers", "prob_mods", "probability_modifiers"}))
       read_probs(*probs);
-    if (const Json* rotation = fields.find({"rope", "rotary"})) read_rotation(*rotation);
+    if (const Json* rotation = fields.find({"rope", "rotary"}))
+      result_.rotation = read_rotation<T>(source_, *rotation);
     fields.finish();
     return std::move(result_);
   }
@@ -122,25 +145,6 @@ class PipelineReader {
       Fields fields(source_, object, "probability modifier");
       read_prob_mod(fields, result_.patterns, result_.probs);
     }
-  }
-
-  void read_rotation(const Json& object) {
-    Fields fields(source_, object, "rope");
-    attn::RotaryEmbeddingOptions options;
-    if (const Json* pairing = fields.find({"pairing"})) {
-      const std::string name = plain_name(pairing->get<std::string>());
-      if (is_one_of(name, {"halfsplit", "half", "rotatehalf", "neox"}))
-        options.pairing = attn::RotaryPairing::half_split;
-      else if (name != "interleaved")
-        throw Unsupported("rope with pairing " + name);
-    }
-    options.base = fields.number({"base", "theta"}, 10000.0);
-    options.dim = static_cast<Index>(fields.number({"dim", "rotary_dim"}, 0));
-    const double shared = fields.number({"offset"}, 0);
-    result_.rotation = {attn::RotaryEmbedding<T>(options),
-                        static_cast<Index>(fields.number({"query_offset"}, shared)),
-                        static_cast<Index>(fields.number({"key_offset"}, shared))};
-    fields.finish();
   }
 
   void read_normaliser(const Json& object) {

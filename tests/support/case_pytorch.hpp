@@ -100,16 +100,11 @@ Computed compute_attention(const Case& which) {
     computed.gradients["Q"] = turn_back(results.d_query, turned->embedding, turned->query_offset);
     computed.gradients["K"] = turn_back(results.d_key, turned->embedding, turned->key_offset);
   }
-  for (const auto& [name, key] : mechanism.origins) {
-    const Tensor& part = results.parts.at(key);
-    const auto [sum, is_new] = computed.gradients.emplace(name, part);
-    for (std::size_t k = 0; !is_new && k < part.numbers.size(); ++k)
-      sum->second.numbers.at(k) += part.numbers[k];
-  }
+  for (const auto& [name, key] : mechanism.origins)
+    add_gradient(name, results.parts.at(key), computed.gradients);
   return computed;
 }
 
-/// X n x d, or batch x n x d.
 template <class T>
 Computed compute_pooling(const Case& which) {
   Storage<T> storage;
@@ -118,12 +113,10 @@ Computed compute_pooling(const Case& which) {
   const Json* mask = fields.find({"mask", "masks"});
   fields.finish();
   const Masks masks = read_masks(which, mask == nullptr ? Json() : *mask, bools);
-  const Tensor input = which.input("X");
-  const Shape shape = shape4(input);
-  const auto X = attn::bhtd<const T>(storage.copy(input).data, shape[1], 1, shape[2], shape[3]);
-  const attn::KeyPadding padding = masks.padding.value_or(attn::KeyPadding{shape[2]});
+  const attn::TensorView<const T> X = batch_of(which.input("X"), storage);
+  const attn::KeyPadding padding = masks.padding.value_or(attn::KeyPadding{X.tokens()});
   const Tensor W = which.input("W");
-  attn::AttentionPooling<T> layer({.embed_dim = shape[3], .attention_dim = W.shape.at(0)});
+  attn::AttentionPooling<T> layer({.embed_dim = X.features(), .attention_dim = W.shape.at(0)});
   layer.parameters.W = matrix_of<T>(W);
   layer.parameters.b = which.has_input("b")
                            ? vector_of<T>(which.input("b"))
