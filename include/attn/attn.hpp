@@ -9,6 +9,7 @@
 #include <attn/config.hpp>
 #include <attn/dual.hpp>
 #include <attn/executor.hpp>
+#include <attn/linear_attention.hpp>
 #include <attn/mask.hpp>
 #include <attn/math.hpp>
 #include <attn/normalizer.hpp>
