@@ -4,6 +4,7 @@
 //
 //     onnx/attention.hpp         onnx::attention(outputs, inputs, attributes, opset, parts...)
 //     onnx/flex_attention.hpp    onnx::flex_attention(outputs, inputs, attributes, parts...)
+//     onnx/linear_attention.hpp  onnx::linear_attention(outputs, inputs, attributes, parts...)
 //
 // Tensors (onnx/tensor.hpp) carry their rank, which is part of the operators' meaning.
 #pragma once
@@ -11,4 +12,5 @@
 #include <attn/onnx/attention.hpp>
 #include <attn/onnx/attention_node.hpp>
 #include <attn/onnx/flex_attention.hpp>
+#include <attn/onnx/linear_attention.hpp>
 #include <attn/onnx/tensor.hpp>

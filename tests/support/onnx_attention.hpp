@@ -54,9 +54,9 @@ inline Array4 random4(std::array<Index, 4> sizes, std::uint64_t seed) {
 /// A node with its heads apart; a tensor without numbers and shape is absent.
 struct OnnxNode {
   Array4 Q, K, V, past_key, past_value;
-  Array4 mask;            ///< aligned to four dimensions; its last axis may be short
+  Array4 mask;  ///< aligned to four dimensions; its last axis may be short
   bool mask_is_bool = false;
-  Index mask_rank = 4;    ///< as it is handed over
+  Index mask_rank = 4;  ///< as it is handed over
   std::vector<std::int64_t> lengths;
   bool causal = false;
   std::optional<float> scale;
@@ -131,8 +131,7 @@ inline OnnxResult onnx_attention(const OnnxNode& n) {
         double most = neg, largest_bias = neg, sum = 0;
         for (Index j = 0; j < T; ++j) {
           double dot = 0;
-          for (Index d = 0; d < D; ++d)
-            dot += n.Q(b, h, i, d) * key_number(n, b, h / group, j, d);
+          for (Index d = 0; d < D; ++d) dot += n.Q(b, h, i, d) * key_number(n, b, h / group, j, d);
           const double raw = scale * dot;
           const double capped = n.softcap != 0 ? n.softcap * std::tanh(raw / n.softcap) : raw;
           const double bias = bias_of(n, b, h, i, j);
@@ -252,8 +251,8 @@ struct OnnxCall {
     mask_sizes.assign(n.mask.shape.end() - n.mask_rank, n.mask.shape.end());
     if (n.mask_is_bool) {
       for (const double m : n.mask.numbers) permitted.push_back(m != 0);
-      in.attn_mask = attn::onnx::Tensor<const bool>(
-          reinterpret_cast<const bool*>(permitted.data()), mask_sizes);
+      in.attn_mask = attn::onnx::Tensor<const bool>(reinterpret_cast<const bool*>(permitted.data()),
+                                                    mask_sizes);
     } else {
       bias = Buffer<T>(n.mask, 4);
       in.attn_mask = attn::onnx::Tensor<const T>(bias.numbers.data(), mask_sizes);

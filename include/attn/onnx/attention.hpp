@@ -119,8 +119,7 @@ class AttentionRun {
     if (attributes.scale) score_.scale = static_cast<double>(*attributes.scale);
     if (attributes.softcap != 0) cap_.mod = Softcap{attributes.softcap};
     if (in.attn_mask.bias.is_given()) bias_.mod = DenseBias<T>{in.attn_mask.bias.aligned()};
-    if (in.attn_mask.permitted.is_given())
-      mask_.mask = DenseMask{in.attn_mask.permitted.aligned()};
+    if (in.attn_mask.permitted.is_given()) mask_.mask = DenseMask{in.attn_mask.permitted.aligned()};
     place(in.nonpad_kv_seqlen, in.past_key.is_given());
   }
 
@@ -186,8 +185,8 @@ class AttentionRun {
     TensorView<T> all = present.aligned();
     if (!present.is_given()) {
       const Index count = old + fresh.tokens();
-      memory.resize(static_cast<std::size_t>(fresh.batches() * fresh.heads() * count *
-                                             fresh.features()));
+      memory.resize(
+          static_cast<std::size_t>(fresh.batches() * fresh.heads() * count * fresh.features()));
       all = bhtd(memory.data(), fresh.batches(), fresh.heads(), count, fresh.features());
     }
     if (old > 0) copy_numbers(past.aligned(), tokens(all, 0, old));
@@ -220,8 +219,8 @@ class AttentionRun {
     const NoNormalizer normalizer;
     engine::Outputs<T, A> nothing;
     nothing.are_new = true;
-    engine::forward_call(name, in, nothing, score_, normalizer, window, padding, mask, cap,
-                         bias, recorder, parts...);
+    engine::forward_call(name, in, nothing, score_, normalizer, window, padding, mask, cap, bias,
+                         recorder, parts...);
   }
 
   /// -inf wherever a rule hides a key, whatever has been recorded there.
@@ -257,11 +256,6 @@ class AttentionRun {
   OptionalMod<Softcap> cap_;
   OptionalMod<DenseBias<T>> bias_;
 };
-
-template <class... Parts>
-inline constexpr bool only_run = (true && ... &&
-                                  (PartOf<Parts, role::executor> ||
-                                   PartOf<Parts, role::workspace>));
 
 }  // namespace binding
 

@@ -47,12 +47,12 @@ struct Mask {
 /// this call, P cached ones, T = P + Sk.
 template <class T>
 struct AttentionInputs {
-  Tensor<const T> Q;                            ///< [B, Hq, Sq, D] or [B, Sq, Hq D]
-  Tensor<const T> K;                            ///< [B, Hk, Sk, D] or [B, Sk, Hk D]
-  Tensor<const T> V;                            ///< [B, Hk, Sk, Dv] or [B, Sk, Hk Dv]
-  Mask<T> attn_mask{};                          ///< optional; broadcasts to [B, Hq, Sq, T]
-  Tensor<const T> past_key{};                   ///< optional, [B, Hk, P, D]
-  Tensor<const T> past_value{};                 ///< optional, [B, Hk, P, Dv]
+  Tensor<const T> Q;                              ///< [B, Hq, Sq, D] or [B, Sq, Hq D]
+  Tensor<const T> K;                              ///< [B, Hk, Sk, D] or [B, Sk, Hk D]
+  Tensor<const T> V;                              ///< [B, Hk, Sk, Dv] or [B, Sk, Hk Dv]
+  Mask<T> attn_mask{};                            ///< optional; broadcasts to [B, Hq, Sq, T]
+  Tensor<const T> past_key{};                     ///< optional, [B, Hk, P, D]
+  Tensor<const T> past_value{};                   ///< optional, [B, Hk, P, Dv]
   Tensor<const std::int64_t> nonpad_kv_seqlen{};  ///< optional, [B]; from opset 24 on
 };
 
@@ -68,10 +68,10 @@ struct AttentionOutputs {
 /// The attributes by their names, with the operator's defaults.
 struct AttentionAttributes {
   bool is_causal = false;
-  std::optional<float> scale{};         ///< 1/sqrt(D) where there is none
-  std::optional<Index> q_num_heads{};   ///< for rank 3, and only there
-  std::optional<Index> kv_num_heads{};  ///< likewise
-  float softcap = 0;                    ///< 0: off
+  std::optional<float> scale{};              ///< 1/sqrt(D) where there is none
+  std::optional<Index> q_num_heads{};        ///< for rank 3, and only there
+  std::optional<Index> kv_num_heads{};       ///< likewise
+  float softcap = 0;                         ///< 0: off
   std::optional<Index> softmax_precision{};  ///< 1 float, 10 float16, 11 double, 16 bfloat16
   Integer qk_matmul_output_mode = 0;  ///< 0 scaled product, 1 soft-capped, 2 masked, 3 weights
   Integer left_window_size = -1;      ///< from opset 25 on; -1: open
@@ -105,8 +105,8 @@ inline void check_precision(const char* name, const std::optional<Index>& type) 
 /// The operators multiply the square root of the scale into Q and into K.
 inline void check_scale(const char* name, const std::optional<float>& scale) {
   if (scale && !(*scale >= 0 && std::isfinite(*scale)))
-    raise_value({name, ": scale is ", static_cast<double>(*scale),
-                 "; it must be 0 or more, and finite"});
+    raise_value(
+        {name, ": scale is ", static_cast<double>(*scale), "; it must be 0 or more, and finite"});
 }
 
 /// The checks of one node, in the order of the slots.
@@ -149,8 +149,8 @@ class AttentionCheck {
   }
   void check_window(const char* which, Index size) const {
     if (size < -1)
-      raise_value({name, ": ", which, " is ", size,
-                   "; it must be a number of keys, or -1 for no limit"});
+      raise_value(
+          {name, ": ", which, " is ", size, "; it must be a number of keys, or -1 for no limit"});
     if (size != -1 && opset_ < 25)
       raise_value({name, ": ", which, " is ", size, " in opset ", opset_,
                    "; windows exist from opset 25 on"});
@@ -230,8 +230,8 @@ class AttentionCheck {
     const auto& lengths = in_.nonpad_kv_seqlen;
     if (!lengths.is_given()) return;
     if (opset_ < 24)
-      raise_value({name, ": nonpad_kv_seqlen is given in opset ", opset_,
-                   "; it exists from opset 24 on"});
+      raise_value(
+          {name, ": nonpad_kv_seqlen is given in opset ", opset_, "; it exists from opset 24 on"});
     check_shape(name, "nonpad_kv_seqlen", lengths, {n_.batches}, "one length a batch");
     for (Index b = 0; b < n_.batches; ++b)
       if (length(b) < 0 || length(b) > n_.total())
@@ -258,8 +258,9 @@ class AttentionCheck {
     if (!in_.nonpad_kv_seqlen.is_given()) return;
     for (Index b = 0; b < n_.batches; ++b)
       if (length(b) > n_.visible)
-        raise_shape({name, ": attn_mask covers ", n_.visible, " keys and nonpad_kv_seqlen of batch ",
-                     b, " is ", length(b), "; a mask covers every key that is no padding"});
+        raise_shape({name, ": attn_mask covers ", n_.visible,
+                     " keys and nonpad_kv_seqlen of batch ", b, " is ", length(b),
+                     "; a mask covers every key that is no padding"});
   }
   std::string mask_text() const {
     const Mask<T>& mask = in_.attn_mask;

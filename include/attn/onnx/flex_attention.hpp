@@ -21,7 +21,9 @@
 #include <attn/normalizer.hpp>
 #include <attn/onnx/attention_node.hpp>
 #include <attn/onnx/tensor.hpp>
+#include <attn/prob_mod.hpp>
 #include <attn/score.hpp>
+#include <attn/score_mod.hpp>
 #include <attn/tensor_view.hpp>
 
 ATTN_BEGIN_NAMESPACE
@@ -128,8 +130,9 @@ void fill_empty_rows(const TensorView<T>& y, const TensorView<A>& log_sum_exp) {
 
 /// Whether a part leaves weights of 0 as they are.
 template <class P>
-inline constexpr bool keeps_zeros =
-    !PartOf<P, role::prob_mod> || requires { requires std::remove_cvref_t<P>::is_linear; };
+inline constexpr bool keeps_zeros = !PartOf<P, role::prob_mod> || requires {
+  requires std::remove_cvref_t<P>::is_linear;
+};
 
 template <class P>
 inline constexpr bool suits_flex_attention =
@@ -187,10 +190,9 @@ void flex_attention(const FlexAttentionOutputs<T>& outputs, const FlexAttentionI
   Check{outputs, inputs, attributes}.run();
   ScaledDotProduct score;
   if (attributes.scale) score.scale = static_cast<double>(*attributes.scale);
-  binding::run_flex(
-      Check::name,
-      engine::Inputs<T>{inputs.Q.aligned(), inputs.K.aligned(), inputs.V.aligned()},
-      outputs.Y.aligned(), score, parts...);
+  binding::run_flex(Check::name,
+                    engine::Inputs<T>{inputs.Q.aligned(), inputs.K.aligned(), inputs.V.aligned()},
+                    outputs.Y.aligned(), score, parts...);
 }
 
 }  // namespace onnx

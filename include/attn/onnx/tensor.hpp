@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <attn/check.hpp>
+#include <attn/concepts.hpp>
 #include <attn/config.hpp>
 #include <attn/engine/overlap.hpp>
 #include <attn/tensor_view.hpp>
@@ -53,12 +54,12 @@ struct Tensor {
       : data(view.data), rank(4), shape(view.shape), strides(view.strides) {}
   /// A tensor to change is a tensor to read.
   template <class U>
-  requires std::is_same_v<const U, T>
-  Tensor(const Tensor<U>& other)  // NOLINT(google-explicit-constructor)
+  requires std::is_same_v<const U, T> Tensor(
+      const Tensor<U>& other)  // NOLINT(google-explicit-constructor)
       : data(other.data), rank(other.rank), shape(other.shape), strides(other.strides) {}
   template <class U>
-  requires std::is_same_v<const U, T>
-  Tensor(const TensorView<U>& view) : Tensor(TensorView<T>(view)) {}  // NOLINT
+  requires std::is_same_v<const U, T> Tensor(const TensorView<U>& view)
+      : Tensor(TensorView<T>(view)) {}  // NOLINT
 
   bool is_given() const { return rank > 0; }
   Index size(Index axis) const { return shape[static_cast<std::size_t>(axis)]; }
@@ -101,6 +102,11 @@ namespace binding {
 
 using engine::raise_shape;
 using engine::raise_value;
+
+/// Whether these arguments say how a call runs, and nothing of what it computes.
+template <class... Parts>
+inline constexpr bool only_run =
+    (true && ... && (PartOf<Parts, role::executor> || PartOf<Parts, role::workspace>));
 
 template <class Sizes>
 std::string shape_text(const Sizes& sizes) {
@@ -152,9 +158,8 @@ TensorView<T> head_view(const Tensor<T>& tensor, Index heads) {
   const auto &n = tensor.shape, &step = tensor.strides;
   if (tensor.rank == 4) return {tensor.data, n, step};
   const Index features = n[2] / heads;
-  return {tensor.data,
-          {n[0], heads, n[1], features},
-          {step[0], features * step[2], step[1], step[2]}};
+  return {
+      tensor.data, {n[0], heads, n[1], features}, {step[0], features * step[2], step[1], step[2]}};
 }
 
 /// Tokens first .. first + count - 1.
