@@ -6,17 +6,18 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <utility>
-#include <vector>
+#include <string>
+#include <type_traits>
 
 #include <attn/check.hpp>
 #include <attn/concepts.hpp>
 #include <attn/config.hpp>
-#include <attn/engine/overlap.hpp>
 #include <attn/onnx/tensor.hpp>
 #include <attn/tensor_view.hpp>
 
@@ -35,9 +36,16 @@ struct Mask {
   template <std::convertible_to<Tensor<const T>> M>
   Mask(const M& mask) : bias(mask) {}  // NOLINT(google-explicit-constructor)
 
+  /// Whole numbers have no meaning as a mask.
+  template <class U>
+  requires(!std::is_same_v<std::remove_const_t<U>, bool> &&
+           !std::is_same_v<std::remove_const_t<U>, T>)
+      ATTN_UNAVAILABLE(
+          "attn::onnx: attn_mask is of another type than Q. Give it bool (true takes "
+          "part), or numbers of Q's type that are added to the scores")
+  Mask(const Tensor<U>&) {}
+
   bool is_given() const { return permitted.is_given() || bias.is_given(); }
-  Index rank() const { return permitted.is_given() ? permitted.rank : bias.rank; }
-  Index last() const { return permitted.is_given() ? permitted.last() : bias.last(); }
   std::array<Index, 4> aligned_shape() const {
     return permitted.is_given() ? permitted.aligned().shape : bias.aligned().shape;
   }
