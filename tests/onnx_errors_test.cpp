@@ -364,7 +364,9 @@ TEST(OnnxFlexAttentionErrors, AreTheOperatorsOwn) {
     if (y.is_given()) y.data[0] = 7;
     expect_error<decltype(error)>("flex_attention: " + sentence,
                                   [&] { attn::onnx::flex_attention<double>({y}, in, attributes); });
-    if (y.is_given()) EXPECT_EQ(y.data[0], 7);
+    if (y.is_given()) {
+      EXPECT_EQ(y.data[0], 7);
+    }
   };
   const ShapeError shape("");
   const ValueError value("");
