@@ -153,10 +153,10 @@ struct LinearScratch {
   LinearScratch(Arena& arena, const LinearViews<T, S>& x, const LinearRule& rule, Index tokens)
       : q(arena.take<A>(tokens * x.group() * x.d_k())),
         k(arena.take<A>(tokens * x.d_k())),
-        v(arena.take<A>(tokens * x.d_v())),
-        factor(arena.take<A>(rule.decays ? tokens * x.d_k() : 0)),
+        v(arena.take<A>(tokens * padded<A>(x.d_v()))),
+        factor(arena.take<A>(tokens * x.decay.features())),
         beta(arena.take<A>(rule.is_delta ? tokens : 0)),
-        out(arena.take<A>(tokens * x.group() * x.d_v())),
+        out(arena.take<A>((tokens * x.group() + key_group) * padded<A>(x.d_v()))),
         state(arena.take<A>(x.d_k() * x.d_v())),
         staging(arena.take<A>(std::max({tokens, x.d_k(), x.d_v()}) * std::max(x.d_k(), x.d_v()))),
         chunk(arena, tokens >= shortest_chunk ? tokens : 0, x.group(), x.d_k(), x.d_v(),
@@ -174,7 +174,7 @@ class LinearTask {
       : x_(views), rule_(rule), scale_(scale), scratch_(scratch), batch_(batch), head_(head) {}
 
   void run(Index block) const {
-    const StateRows<A> state = first_state();
+    const Rows<A> state = first_state();
     for (Index first = 0; first < x_.tokens(); first += block) {
       const TokenBlock<A> tokens = load(first, std::min(block, x_.tokens() - first));
       if (tokens.count < shortest_chunk)
@@ -182,8 +182,8 @@ class LinearTask {
       else
         run_chunks(tokens, state, scratch_.chunk);
       for (Index h = 0; h < tokens.group; ++h)
-        write_tokens(Operand<A>(tokens.out + h * tokens.d_v, tokens.count, tokens.d_v,
-                                tokens.group * tokens.d_v, true),
+        write_tokens(Operand<A>(tokens.out + h * tokens.v_stride, tokens.count, tokens.d_v,
+                                tokens.group * tokens.v_stride, true),
                      Slice<T>(x_.output, batch_, query_head(h)), first, scratch_.staging);
     }
     if (is_given(x_.present) && state.data == scratch_.state)
@@ -195,12 +195,12 @@ class LinearTask {
   Index query_head(Index h) const { return head_ * x_.group() + h; }
 
   /// The past state or zeros, in place of the present state where its memory will do.
-  StateRows<A> first_state() const {
-    StateRows<A> state{scratch_.state, x_.d_v()};
+  Rows<A> first_state() const {
+    Rows<A> state{scratch_.state, x_.d_v()};
     if constexpr (std::is_same_v<A, S>)
       if (is_given(x_.present) && x_.present.strides[3] == 1 && x_.present.strides[2] >= x_.d_v())
         state = {x_.present.pointer(batch_, head_, 0), x_.present.strides[2]};
-    RowsMap<A> rows = state_map(state, x_.d_k(), x_.d_v());
+    RowsMap<A> rows = map_rows(state, x_.d_k(), x_.d_v());
     if (!is_given(x_.past))
       rows.setZero();
     else if (static_cast<const void*>(x_.past.pointer(batch_, head_, 0)) != state.data)
@@ -220,36 +220,37 @@ class LinearTask {
 
   TokenBlock<A> load(Index first, Index count) const {
     const Index group = x_.group(), d_k = x_.d_k(), d_v = x_.d_v();
+    const Rows<A> v{scratch_.v, padded<A>(d_v)};
     for (Index h = 0; h < group; ++h)
       copy(Slice<const T>(x_.q, batch_, query_head(h)), first, count,
            RowsMap<A>(scratch_.q + h * d_k, count, d_k, Eigen::OuterStride<>(group * d_k)), scale_);
-    copy(Slice<const T>(x_.k, batch_, head_), first, count, rows_map(scratch_.k, count, d_k));
-    copy(Slice<const T>(x_.v, batch_, head_), first, count, rows_map(scratch_.v, count, d_v));
+    copy(Slice<const T>(x_.k, batch_, head_), first, count,
+         map_rows(Rows<A>{scratch_.k, d_k}, count, d_k));
+    copy(Slice<const T>(x_.v, batch_, head_), first, count, map_rows(v, count, d_v));
+    clear_padding(v, count, d_v);
     if (rule_.decays) load_factors(first, count);
     if (rule_.is_delta)
       copy(Slice<const T>(x_.beta, batch_, x_.beta.heads() == 1 ? 0 : head_), first, count,
-           rows_map(scratch_.beta, count, 1));
-    return {count,
-            group,
-            d_k,
-            d_v,
-            scratch_.q,
-            scratch_.k,
-            scratch_.v,
-            rule_.decays ? scratch_.factor : nullptr,
-            rule_.is_delta ? scratch_.beta : nullptr,
-            scratch_.out};
+           map_rows(Rows<A>{scratch_.beta, 1}, count, 1));
+    return {.count = count,
+            .group = group,
+            .d_k = d_k,
+            .d_v = d_v,
+            .q = scratch_.q,
+            .k = scratch_.k,
+            .v = scratch_.v,
+            .factor = rule_.decays ? scratch_.factor : nullptr,
+            .beta = rule_.is_delta ? scratch_.beta : nullptr,
+            .out = scratch_.out,
+            .v_stride = v.stride,
+            .factors = x_.decay.features()};
   }
 
-  /// exp of the decay; one number a head is spread over the features, from the last token down, so
-  /// that none is overwritten before it is read.
   void load_factors(Index first, Index count) const {
-    const Index width = x_.decay.features(), d_k = x_.d_k();
-    A* factor = scratch_.factor;
-    copy(Slice<const T>(x_.decay, batch_, head_), first, count, rows_map(factor, count, width));
-    exponentiate(factor, count * width);
-    if (width != d_k)
-      for (Index t = count; t-- > 0;) std::fill_n(factor + t * d_k, d_k, A(factor[t]));
+    const Index width = x_.decay.features();
+    copy(Slice<const T>(x_.decay, batch_, head_), first, count,
+         map_rows(Rows<A>{scratch_.factor, width}, count, width));
+    exponentiate(scratch_.factor, count * width);
   }
 
   const LinearViews<T, S>& x_;

@@ -26,11 +26,23 @@
 #include <type_traits>
 
 #include <attn/config.hpp>
+#include <attn/engine/packet.hpp>
+#include <attn/engine/packing.hpp>
+#include <attn/engine/panel.hpp>
 #include <attn/engine/recurrence.hpp>
+#include <attn/engine/row_product.hpp>
 #include <attn/workspace.hpp>
 
 ATTN_BEGIN_NAMESPACE
 namespace engine {
+
+/// Fewer tokens than this go by the recurrence: products of a few rows are slower.
+inline constexpr Index shortest_chunk = 16;
+
+/// How far E may go from 1: products of E and 1/E then stay far from the ends of the range, and so
+/// do those of numbers up to 2^10 with them.
+template <class A>
+inline constexpr A largest_growth = std::is_same_v<A, float> ? A(0x1p58) : A(0x1p400);
 
 template <class A>
 using RowMajorMatrix = Eigen::Matrix<A, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -40,30 +52,25 @@ template <class A>
 using ConstRowsMap = Eigen::Map<const RowMajorMatrix<A>, Eigen::Unaligned, Eigen::OuterStride<>>;
 
 template <class A>
-RowsMap<A> rows_map(A* data, Index rows, Index cols) {
-  return {data, rows, cols, Eigen::OuterStride<>(cols)};
+RowsMap<A> map_rows(const Rows<A>& rows, Index count, Index columns) {
+  return {rows.data, count, columns, Eigen::OuterStride<>(rows.stride)};
 }
 template <class A>
-ConstRowsMap<A> rows_map(const A* data, Index rows, Index cols) {
-  return {data, rows, cols, Eigen::OuterStride<>(cols)};
+ConstRowsMap<A> map_rows(const Rows<const A>& rows, Index count, Index columns) {
+  return {rows.data, count, columns, Eigen::OuterStride<>(rows.stride)};
 }
-template <class A>
-RowsMap<A> state_map(const StateRows<A>& state, Index d_k, Index d_v) {
-  return {state.data, d_k, d_v, Eigen::OuterStride<>(state.stride)};
-}
-
-/// Fewer tokens than this go by the recurrence: products of a few rows are slower.
-inline constexpr Index shortest_chunk = 8;
-
-/// How far E may go from 1: products of E and 1/E then stay far from the ends of the range, and so
-/// do those of numbers up to 2^10 with them.
-template <class A>
-inline constexpr A largest_growth = std::is_same_v<A, float> ? A(0x1p58f) : A(0x1p400);
 
 /// Whether every number is finite: x - x is 0, and else NaN.
 template <class M>
 bool is_finite(const M& m) {
   return (m.array() - m.array()).sum() == typename M::Scalar(0);
+}
+
+/// Zeros behind the columns of rows of whole packs: what the lanes there compute is not used.
+template <class A>
+void clear_padding(const Rows<A>& rows, Index count, Index columns) {
+  for (Index i = 0; i < count && columns < rows.stride; ++i)
+    std::fill(rows.row(i) + columns, rows.row(i) + rows.stride, A(0));
 }
 
 /// exp in place. Eigen's vector function clamps its argument, so a run of numbers that it would
@@ -75,7 +82,7 @@ void exponentiate(A* numbers, Index count) {
   constexpr Index run = 64;
   for (Index first = 0; first < count; first += run) {
     Numbers x(numbers + first, std::min(run, count - first));
-    if ((x.abs() <= largest).all())
+    if (is_finite(x) && x.abs().maxCoeff() <= largest)
       x = x.exp();
     else
       for (A& number : x) number = std::exp(number);
@@ -85,45 +92,81 @@ void exponentiate(A* numbers, Index count) {
 /// Scratch for chunks of `tokens` tokens.
 template <class A>
 struct ChunkScratch {
-  A* q;       ///< Q+, as TokenBlock::q
-  A* k_plus;  ///< K+
-  A* k_minus;
-  A* growth;  ///< E of the last token
-  A* w;       ///< [token][d_v]
-  A* scores;  ///< Q+ K-^T, [token][query head][token]
-  A* system;  ///< of the delta rules: B tril(K+ K-^T, -1)
-  A* next;    ///< the state to come
+  A* growth;       ///< E, [token][factors]
+  A* q;            ///< Q+, as TokenBlock::q
+  A* k_plus;       ///< [token][d_k]
+  A* k_minus;      ///< [token][d_k]
+  Rows<A> keys;    ///< K-^T, [d_k][token]
+  Rows<A> w;       ///< [token][d_v]
+  Rows<A> scores;  ///< Q+ K-^T, [token][query head][token]
+  Rows<A> system;  ///< of the delta rules: -B tril(K+ K-^T, -1)
+  Rows<A> next;    ///< the state to come
 
   ChunkScratch(Arena& arena, Index tokens, Index group, Index d_k, Index d_v, bool decays,
                bool is_delta)
-      : q(arena.take<A>(decays ? tokens * group * d_k : 0)),
+      : growth(arena.take<A>(decays ? tokens * d_k : 0)),
+        q(arena.take<A>(decays ? tokens * group * d_k : 0)),
         k_plus(arena.take<A>(decays && is_delta ? tokens * d_k : 0)),
         k_minus(arena.take<A>(decays ? tokens * d_k : 0)),
-        growth(arena.take<A>(d_k)),
-        w(arena.take<A>(is_delta ? tokens * d_v : 0)),
-        scores(arena.take<A>(tokens * group * tokens)),
-        system(arena.take<A>(is_delta ? tokens * tokens : 0)),
-        next(arena.take<A>(d_k * d_v)) {}
+        keys(take(arena, tokens > 0 ? d_k : 0, tokens)),
+        w(take(arena, is_delta ? tokens : 0, d_v)),
+        scores(take(arena, tokens * group, tokens)),
+        system(take(arena, is_delta ? tokens : 0, tokens)),
+        next(take(arena, tokens > 0 ? d_k : 0, d_v)) {}
+
+ private:
+  /// Rows of whole packs in whole groups, as products write them.
+  static Rows<A> take(Arena& arena, Index rows, Index columns) {
+    return {arena.take<A>(grouped(rows) * padded<A>(columns)), padded<A>(columns)};
+  }
 };
 
-/// How many tokens from the first on make a chunk: as long as E stays within its bounds.
+/// E of the tokens from the first on, as far as it stays within its bounds; how many tokens that
+/// are. A few tokens at a time, since under strong decay the first ones are the last.
 template <class A>
-Index chunk_length(const TokenBlock<A>& x, A* growth) {
+Index find_growth(const TokenBlock<A>& x, A* growth) {
   if (!x.factor) return x.count;
-  using Row = Eigen::Map<Eigen::Array<A, Eigen::Dynamic, 1>>;
-  using ConstRow = Eigen::Map<const Eigen::Array<A, Eigen::Dynamic, 1>>;
-  Row e(growth, x.d_k);
-  e.setOnes();
-  for (Index t = 1; t < x.count; ++t) {
-    e *= ConstRow(x.factor + t * x.d_k, x.d_k);
-    const bool within =
-        (e >= A(1) / largest_growth<A> && e <= largest_growth<A>).all();  // false for NaN
-    if (!within) return t;
+  using Numbers = Eigen::Map<Eigen::Array<A, Eigen::Dynamic, 1>>;
+  using ConstNumbers = Eigen::Map<const Eigen::Array<A, Eigen::Dynamic, 1>>;
+  constexpr Index stretch = 16;
+  const Index width = x.factors;
+  if (width == 0) return x.count;
+  const auto is_within = [&](Index first, Index count) {
+    const Numbers e(growth + first * width, count * width);
+    return e.minCoeff() >= A(1) / largest_growth<A> && e.maxCoeff() <= largest_growth<A>;
+  };
+  Numbers(growth, width).setOnes();
+  for (Index first = 1; first < x.count; first += stretch) {
+    const Index count = std::min(stretch, x.count - first);
+    for (Index t = first; t < first + count; ++t)
+      Numbers(growth + t * width, width) =
+          Numbers(growth + (t - 1) * width, width) * ConstNumbers(x.factor + t * width, width);
+    if (is_within(first, count)) continue;
+    for (Index t = first; t < first + count; ++t)
+      if (!is_within(t, 1)) return t;
   }
   return x.count;
 }
 
-/// Q+, K+ and K-, and E of the last token. Without decay they are Q and K themselves.
+/// to = from E or from / E, row by row, for rows that stand at the tokens of E.
+template <bool divides, class A>
+void scale_rows(const Rows<const A>& from, const A* growth, Index factors, Index tokens,
+                Index columns, const Rows<A>& to) {
+  const auto x = map_rows(from, tokens, columns);
+  auto y = map_rows(to, tokens, columns);
+  if (factors == 1) {
+    for (Index t = 0; t < tokens; ++t)
+      y.row(t) = (divides ? A(1) / growth[t] : growth[t]) * x.row(t);
+  } else {
+    const auto e = map_rows(Rows<const A>{growth, factors}, tokens, columns);
+    if constexpr (divides)
+      y.array() = x.array() / e.array();
+    else
+      y.array() = x.array() * e.array();
+  }
+}
+
+/// Q+, K+ and K-. Without decay they are Q and K themselves.
 template <class A>
 struct ScaledTokens {
   const A* q;
@@ -132,78 +175,79 @@ struct ScaledTokens {
 };
 template <class A>
 ScaledTokens<A> scale_tokens(const TokenBlock<A>& x, const ChunkScratch<A>& scratch) {
-  const Index n = x.count, d_k = x.d_k, heads = n * x.group;
   if (!x.factor) return {x.q, x.k, x.k};
-  using Row = Eigen::Map<Eigen::Array<A, 1, Eigen::Dynamic>>;
-  Row e(scratch.growth, d_k);
-  const auto q = rows_map(x.q, heads, d_k).array(), k = rows_map(x.k, n, d_k).array();
-  const auto factor = rows_map(x.factor, n, d_k).array();
-  RowsMap<A> q_plus = rows_map(scratch.q, heads, d_k), k_plus = rows_map(scratch.k_plus, n, d_k);
-  RowsMap<A> k_minus = rows_map(scratch.k_minus, n, d_k);
-  e.setOnes();
-  for (Index t = 0; t < n; ++t) {
-    if (t > 0) e *= factor.row(t);
-    for (Index h = t * x.group; h < (t + 1) * x.group; ++h) q_plus.row(h).array() = q.row(h) * e;
-    if (x.beta) k_plus.row(t).array() = k.row(t) * e;
-    k_minus.row(t).array() = k.row(t) / e;
-  }
+  const Index n = x.count, d_k = x.d_k;
+  for (Index h = 0; h < x.group; ++h)
+    scale_rows<false, A>({x.q + h * d_k, x.group * d_k}, scratch.growth, x.factors, n, d_k,
+                         {scratch.q + h * d_k, x.group * d_k});
+  if (x.beta)
+    scale_rows<false, A>({x.k, d_k}, scratch.growth, x.factors, n, d_k, {scratch.k_plus, d_k});
+  scale_rows<true, A>({x.k, d_k}, scratch.growth, x.factors, n, d_k, {scratch.k_minus, d_k});
   return {scratch.q, scratch.k_plus, scratch.k_minus};
 }
 
 /// W of a delta rule: what each token writes, given that it first takes away what it reads.
 template <class A>
-void solve_writes(const TokenBlock<A>& x, const ScaledTokens<A>& tokens, RowsMap<A> state,
-                  const ChunkScratch<A>& scratch) {
-  RowsMap<A> w = rows_map(scratch.w, x.count, x.d_v);
-  RowsMap<A> system = rows_map(scratch.system, x.count, x.count);
-  const ConstRowsMap<A> k_plus = rows_map(tokens.k_plus, x.count, x.d_k);
-  w = rows_map(x.v, x.count, x.d_v);
-  w.noalias() -= k_plus * state;
-  system.noalias() = k_plus * rows_map(tokens.k_minus, x.count, x.d_k).transpose();
-  for (Index t = 0; t < x.count; ++t) {
-    w.row(t) *= x.beta[t];
-    system.row(t).head(t) *= x.beta[t];
+void solve_writes(const TokenBlock<A>& x, const A* k_plus, const ChunkScratch<A>& scratch) {
+  const Index n = x.count;
+  const Operand<A> keys(k_plus, n, x.d_k, x.d_k, true);
+  multiply_rows<false, A>(keys, {scratch.next.data, scratch.next.stride}, x.d_v, scratch.w);
+  multiply_lower<A>(keys, {scratch.keys.data, scratch.keys.stride}, n, scratch.system, 1);
+  const auto v = map_rows(Rows<const A>{x.v, x.v_stride}, n, x.v_stride);
+  auto w = map_rows(scratch.w, n, x.v_stride);
+  for (Index t = 0; t < n; ++t) {
+    w.row(t) = x.beta[t] * (v.row(t) - w.row(t));
+    Eigen::Map<VectorX<A>>(scratch.system.row(t), t) *= -x.beta[t];
   }
-  system.template triangularView<Eigen::UnitLower>().solveInPlace(w);
+  solve_unit_lower<A>({scratch.system.data, scratch.system.stride}, n, x.d_v, scratch.w);
 }
 
-/// A chunk by products. False, with the state as it was, where the result is not finite.
+/// S <- diag(f) S, f of one number or of one a row.
 template <class A>
-bool run_chunk(const TokenBlock<A>& x, const StateRows<A>& state_rows,
-               const ChunkScratch<A>& scratch) {
-  const Index n = x.count, d_k = x.d_k, d_v = x.d_v, heads = n * x.group;
-  RowsMap<A> state = state_map(state_rows, d_k, d_v), next = rows_map(scratch.next, d_k, d_v);
-  using ConstColumn = Eigen::Map<const VectorX<A>>;
-  if (x.factor)
-    next.noalias() = ConstColumn(x.factor, d_k).asDiagonal() * state;
-  else
-    next = state;
+void decay_rows(const Rows<A>& state, const A* factor, Index factors, Index d_k, Index columns) {
+  auto rows = map_rows(state, d_k, columns);
+  for (Index d = 0; d < d_k; ++d) rows.row(d) *= factor[factors == 1 ? 0 : d];
+}
+
+/// A chunk by products, whose E has been found. False, with the state as it was, where the result
+/// is not finite.
+template <class A>
+bool run_chunk(const TokenBlock<A>& x, const Rows<A>& state, const ChunkScratch<A>& scratch) {
+  const Index n = x.count, d_k = x.d_k, d_v = x.d_v;
+  map_rows(scratch.next, d_k, d_v) = map_rows(state, d_k, d_v);
+  clear_padding(scratch.next, d_k, d_v);
+  if (x.factor) decay_rows(scratch.next, x.factor, x.factors, d_k, d_v);
   const ScaledTokens<A> tokens = scale_tokens(x, scratch);
-  if (x.beta) solve_writes(x, tokens, next, scratch);
-  const ConstRowsMap<A> q = rows_map(tokens.q, heads, d_k), k = rows_map(tokens.k_minus, n, d_k);
-  const ConstRowsMap<A> w = rows_map<A>(x.beta ? scratch.w : x.v, n, d_v);
-  RowsMap<A> out = rows_map(x.out, heads, d_v), scores = rows_map(scratch.scores, heads, n);
-  out.noalias() = q * next;
-  scores.noalias() = q * k.transpose();
-  for (Index r = 0; r < heads; ++r) scores.row(r).tail(n - 1 - r / x.group).setZero();
-  out.noalias() += scores * w;
-  next.noalias() += k.transpose() * w;
-  if (x.factor) next = ConstColumn(scratch.growth, d_k).asDiagonal() * next;
-  if (!is_finite(out) || !is_finite(next)) return false;
-  state = next;
+  copy_transposed<A>({tokens.k_minus, d_k}, scratch.keys, n, d_k, A(1));
+  clear_padding(scratch.keys, d_k, n);
+  if (x.beta) solve_writes(x, tokens.k_plus, scratch);
+  const Rows<const A> w =
+      x.beta ? Rows<const A>{scratch.w.data, scratch.w.stride} : Rows<const A>{x.v, x.v_stride};
+  const Operand<A> q(tokens.q, n * x.group, d_k, d_k, true);
+  const Rows<A> out{x.out, x.v_stride};
+  multiply_rows<false, A>(q, {scratch.next.data, scratch.next.stride}, d_v, out);
+  multiply_lower<A>(q, {scratch.keys.data, scratch.keys.stride}, n, scratch.scores, x.group);
+  multiply_rows<true, A>(
+      Operand<A>(scratch.scores.data, n * x.group, n, scratch.scores.stride, true), w, d_v, out,
+      {.is_whole = false, .group = x.group});
+  multiply_rows<true, A>(Operand<A>(tokens.k_minus, d_k, n, d_k, false), w, d_v, scratch.next);
+  if (x.factor) decay_rows(scratch.next, scratch.growth + (n - 1) * x.factors, x.factors, d_k, d_v);
+  if (!is_finite(map_rows(out, n * x.group, d_v)) || !is_finite(map_rows(scratch.next, d_k, d_v)))
+    return false;
+  map_rows(state, d_k, d_v) = map_rows(scratch.next, d_k, d_v);
   return true;
 }
 
 /// All tokens of a block, in as few chunks as their decay allows.
 template <class A>
-void run_chunks(const TokenBlock<A>& block, const StateRows<A>& state,
-                const ChunkScratch<A>& scratch) {
+void run_chunks(const TokenBlock<A>& block, const Rows<A>& state, const ChunkScratch<A>& scratch) {
   for (Index first = 0; first < block.count;) {
     const TokenBlock<A> rest = block.part(first, block.count - first);
-    const Index length = chunk_length(rest, scratch.growth);
+    const bool is_short = rest.count < shortest_chunk;
+    const Index length = is_short ? rest.count : find_growth(rest, scratch.growth);
     const TokenBlock<A> chunk = rest.part(0, length);
     const bool by_products = length >= shortest_chunk &&
-                             is_finite(state_map(state, block.d_k, block.d_v)) &&
+                             is_finite(map_rows(state, block.d_k, block.d_v)) &&
                              run_chunk(chunk, state, scratch);
     if (!by_products) run_recurrence(chunk, state);
     first += length;

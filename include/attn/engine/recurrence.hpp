@@ -11,6 +11,7 @@
 #include <attn/config.hpp>
 #include <attn/engine/convert.hpp>
 #include <attn/engine/packet.hpp>
+#include <attn/engine/packing.hpp>
 
 ATTN_BEGIN_NAMESPACE
 namespace engine {
@@ -25,31 +26,24 @@ struct TokenBlock {
   Index d_v;
   const A* q;       ///< [token][query head][d_k], times the scale
   const A* k;       ///< [token][d_k]
-  const A* v;       ///< [token][d_v]
-  const A* factor;  ///< [token][d_k], what rows of the state are multiplied with; null: 1
+  const A* v;       ///< [token][d_v], rows v_stride apart
+  const A* factor;  ///< [token][factors], what the state is multiplied with; null: 1
   const A* beta;    ///< [token]; null: a rule that writes v as it is
-  A* out;           ///< [token][query head][d_v]
+  A* out;           ///< [token][query head][d_v], rows v_stride apart
+  Index v_stride;   ///< whole packs
+  Index factors;    ///< 1 for all rows of the state, or d_k
 
   TokenBlock part(Index first, Index tokens) const {
     TokenBlock x = *this;
     x.count = tokens;
     x.q += first * group * d_k;
     x.k += first * d_k;
-    x.v += first * d_v;
-    if (factor) x.factor += first * d_k;
+    x.v += first * v_stride;
+    if (factor) x.factor += first * factors;
     if (beta) x.beta += first;
-    x.out += first * group * d_v;
+    x.out += first * group * v_stride;
     return x;
   }
-};
-
-/// The state S, d_k x d_v, by rows.
-template <class A>
-struct StateRows {
-  A* data;
-  Index stride;
-
-  A* row(Index d) const { return data + d * stride; }
 };
 
 /// Packs of columns that a token takes at a time; several hide the latency of the sums.
@@ -57,7 +51,7 @@ inline constexpr Index step_packs = 4;
 
 /// Columns first .. first + count - 1 of one token: whole packs, or one pack that may be cut short.
 template <Index packs, class A>
-ATTN_NOINLINE void step_columns(const TokenBlock<A>& x, const StateRows<A>& state, Index first,
+ATTN_NOINLINE void step_columns(const TokenBlock<A>& x, const Rows<A>& state, Index first,
                                 [[maybe_unused]] Index count) {
   using P = Pack<A>;
   const auto load = [&](const A* from, Index p) {
@@ -72,9 +66,10 @@ ATTN_NOINLINE void step_columns(const TokenBlock<A>& x, const StateRows<A>& stat
     else
       store_first_as(numbers, to + first, count);
   };
+  const Index factor_step = x.factors == 1 ? 0 : 1;
   const auto decayed = [&](Index d, Index p) {
     const P s = load(state.row(d), p);
-    return x.factor ? s * P(x.factor[d]) : s;
+    return x.factor ? s * P(x.factor[d * factor_step]) : s;
   };
   P w[packs], o[packs];
   for (Index p = 0; p < packs; ++p) o[p] = P(0);
@@ -97,13 +92,13 @@ ATTN_NOINLINE void step_columns(const TokenBlock<A>& x, const StateRows<A>& stat
     for (Index d = 0; d < x.d_k; ++d)
       for (Index p = 0; p < packs; ++p)
         o[p] = multiply_add(P(x.q[h * x.d_k + d]), load(state.row(d), p), o[p]);
-    for (Index p = 0; p < packs; ++p) store(o[p], x.out + h * x.d_v, p);
+    for (Index p = 0; p < packs; ++p) store(o[p], x.out + h * x.v_stride, p);
   }
 }
 
 /// All tokens of a block, one after the other.
 template <class A>
-void run_recurrence(const TokenBlock<A>& block, const StateRows<A>& state) {
+void run_recurrence(const TokenBlock<A>& block, const Rows<A>& state) {
   constexpr Index wide = step_packs * Pack<A>::width;
   for (Index t = 0; t < block.count; ++t) {
     const TokenBlock<A> token = block.part(t, 1);
