@@ -264,7 +264,9 @@ class LinearAttention {
   void call(const TensorView<T>& output, const engine::Inputs<T>& in, bool are_matrices,
             Parts&... parts) const {
     using S = typename engine::StoredIn<Accumulator<T>, Parts...>::type;
-    engine::LinearViews<T, S> views{.output = output, .q = in.q, .k = in.k, .v = in.v};
+    engine::LinearViews<T, S> views;
+    views.output = output;
+    views.q = in.q, views.k = in.k, views.v = in.v;
     const Index heads = are_matrices ? in.k.heads() : 1;
     [[maybe_unused]] const auto look = [&](const auto& part) {
       using P = std::remove_cvref_t<decltype(part)>;
