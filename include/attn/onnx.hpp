@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ONNX operators Attention (opsets 23, 24, 25), FlexAttention (preview) and LinearAttention, for
-// runtimes to bind: inputs, attributes and outputs are structs with the operators' own names.
+// The ONNX operators Attention (opsets 23, 24, 25), FlexAttention (preview) and LinearAttention,
+// for runtimes to bind: inputs, attributes and outputs are structs with the operators' own names.
 //
 //     onnx/attention.hpp         onnx::attention(outputs, inputs, attributes, opset, parts...)
 //     onnx/flex_attention.hpp    onnx::flex_attention(outputs, inputs, attributes, parts...)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ONNX operator FlexAttention (domain ai.onnx.preview, version 1), on the engine of the library.
+// The ONNX operator FlexAttention (ai.onnx.preview, version 1), on the engine of the library.
 //
 //     score = scale Q K^T             score = score_mod(score)
 //     prob  = softmax(score)          prob  = prob_mod(prob)         Y = prob V
