@@ -41,10 +41,6 @@ struct OptionalMod {
   using Gradient = NoGradient;
   std::optional<Mod> mod{};
 
-  template <class S, class At>
-  S apply(const S& s, const At& at, Extent e) const {
-    return mod ? mod->apply(s, at, e) : s;
-  }
   template <class B>
   struct Bound {
     std::optional<B> bound;
@@ -223,7 +219,8 @@ class AttentionRun {
                          recorder, parts...);
   }
 
-  /// -inf wherever a rule hides a key, whatever has been recorded there.
+  /// -inf wherever a rule hides a key, whatever has been recorded there; a float mask's own -inf
+  /// has been recorded as such.
   void hide(const TensorView<T>& to) const {
     const T hidden = static_cast<T>(-std::numeric_limits<float>::infinity());
     for_each_row(to, [&](Index b, Index h, Index i) {
@@ -231,7 +228,7 @@ class AttentionRun {
       for (Index j = 0; j < n_.total(); ++j) {
         const Position at{b, h, i, j};
         if (j >= n_.visible || !window_.permits(at, e) || !padding_.permits(at, e) ||
-            !mask_.permits(at, e) || bias_.apply(A(0), at, e) == engine::minus_infinity<A>)
+            !mask_.permits(at, e))
           to(b, h, i, j) = hidden;
       }
     });
