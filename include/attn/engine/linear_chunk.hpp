@@ -21,12 +21,12 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <type_traits>
 
 #include <attn/config.hpp>
+#include <attn/engine/convert.hpp>
 #include <attn/engine/packet.hpp>
+#include <attn/engine/packet_math.hpp>
 #include <attn/engine/packing.hpp>
 #include <attn/engine/panel.hpp>
 #include <attn/engine/recurrence.hpp>
@@ -73,20 +73,13 @@ void clear_padding(const Rows<A>& rows, Index count, Index columns) {
     std::fill(rows.row(i) + columns, rows.row(i) + rows.stride, A(0));
 }
 
-/// exp in place. Eigen's vector function clamps its argument, so a run of numbers that it would
-/// clamp (or that holds NaN) goes to std::exp.
+/// exp in place; a factor below the smallest normal number counts as 0.
 template <class A>
 void exponentiate(A* numbers, Index count) {
-  using Numbers = Eigen::Map<Eigen::Array<A, Eigen::Dynamic, 1>>;
-  const A largest = -std::log(std::numeric_limits<A>::min()) - A(0.5);
-  constexpr Index run = 64;
-  for (Index first = 0; first < count; first += run) {
-    Numbers x(numbers + first, std::min(run, count - first));
-    if (is_finite(x) && x.abs().maxCoeff() <= largest)
-      x = x.exp();
-    else
-      for (A& number : x) number = std::exp(number);
-  }
+  constexpr Index width = Pack<A>::width;
+  for (Index i = 0; i < count; i += width)
+    store_first_as(exp(load_first_as<A>(numbers + i, std::min(width, count - i))), numbers + i,
+                   std::min(width, count - i));
 }
 
 /// Scratch for chunks of `tokens` tokens.
