@@ -5,8 +5,8 @@
 //     O_i = sum_j (phi(q_i) . phi(k_j)) v_j / sum_j phi(q_i) . phi(k_j)
 //         = phi(q_i)^T (sum_j phi(k_j) v_j^T) / (phi(q_i) . sum_j phi(k_j))
 //
-// Forward and backward, over all keys or under Causal. feature_map.hpp has the maps phi; the work is
-// done in engine/kernel_call.hpp.
+// Forward and backward, over all keys or under Causal. feature_map.hpp has the maps phi; the work
+// is done in engine/kernel_call.hpp.
 #pragma once
 
 #include <type_traits>
@@ -174,7 +174,7 @@ auto kernel_attention_forward(const Q& q, const K& k, const V& v, Parts&&... par
 ///             (grouped queries too), Threads or on(pool), Workspace; in any order
 /// Empty rows  a query that sees no key, or whose weights sum to 0, gets a row of zeros
 /// Non-finite  NaN or inf reaches the queries that see it and no other, nor their gradients
-/// Cost        4 n d d_v + 128 n (d + d_v) flops a query head under Causal, 4 n d d_v without
+/// Cost        4 n d d_v + 64 n (d + d_v) flops a query head under Causal, 4 n d d_v without
 /// Throws      ShapeError and ValueError before anything is written
 /// Threads     over batches and key-value heads; same bits for any number
 /// Source      Katharopoulos et al. 2020, eq. 4 to 12
@@ -220,7 +220,7 @@ void kernel_attention_forward_into(TensorView<T> o, TensorView<Accumulator<T>> n
 
 /// Gradients of a loss by Q, K and V, given dO and the parts of the forward call.
 ///
-/// Cost     12 n d d_v + 384 n (d + d_v) flops a query head under Causal; O(n) memory
+/// Cost     12 n d d_v + 192 n (d + d_v) flops a query head under Causal; O(n) memory
 /// Source   Katharopoulos et al. 2020, eq. 13 to 15
 template <class Q, class K, class V, class F, class DO, class... Parts>
 auto kernel_attention_backward(const Q& q, const K& k, const V& v, const F& forward,

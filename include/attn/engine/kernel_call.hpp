@@ -8,16 +8,16 @@
 //     dphi(k)_j = sum_i (v'_j . dN'_i) phi(q)_i       over the queries i that see j, so backwards
 //     dv'_j     = sum_i (phi(k)_j . phi(q)_i) dN'_i
 //
-// A token t is query t and key t + offset, as far as they exist: whoever sees all keys has an offset
-// of n_k. Flops a token and query head: 4 d d_v + 128 (d + d_v) forward, three times that backward.
+// The tokens of a walk are those of aligned_tokens.hpp. Flops a token and query head under Causal:
+// 4 d d_v + 64 (d + d_v) forward, three times that backward.
 // Source: Katharopoulos et al. 2020, eq. 9 to 15.
 #pragma once
 
 #include <algorithm>
-#include <array>
 
 #include <attn/concepts.hpp>
 #include <attn/config.hpp>
+#include <attn/engine/aligned_tokens.hpp>
 #include <attn/engine/linear_chunk.hpp>
 #include <attn/engine/packing.hpp>
 #include <attn/engine/panel.hpp>
@@ -29,40 +29,6 @@
 
 ATTN_BEGIN_NAMESPACE
 namespace engine {
-
-/// Query t and key t + offset stand at the same token; a query sees the keys up to its own.
-class Alignment {
- public:
-  Alignment(Index n_q, Index n_k, Index offset)
-      : n_q_(n_q), n_k_(n_k), offset_(n_k == 0 ? -n_q : std::clamp(offset, -n_q, n_k)) {}
-
-  Index offset() const { return offset_; }
-  /// Queries before this one see no key.
-  Index first_seeing() const { return std::max<Index>(0, -offset_); }
-
-  /// f(stretch) along the tokens from the first key or seeing query to the last query. Backwards,
-  /// queries write and keys read.
-  template <class F>
-  void for_each(bool backwards, F&& f) const {
-    const Index both = first_seeing(), rest = std::clamp(n_k_ - offset_, both, n_q_);
-    const TokenKind keys_only = backwards ? TokenKind::read : TokenKind::write;
-    const TokenKind queries_only = backwards ? TokenKind::write : TokenKind::read;
-    std::array<TokenStretch, 3> stretches{{{-offset_, std::max<Index>(0, offset_), keys_only},
-                                           {both, rest - both, TokenKind::both},
-                                           {rest, n_q_ - rest, queries_only}}};
-    if (backwards) std::reverse(stretches.begin(), stretches.end());
-    for (const TokenStretch& s : stretches)
-      for (Index done = 0; done < s.count; done += walk_tokens) {
-        const Index count = std::min(walk_tokens, s.count - done);
-        f(TokenStretch{s.first + (backwards ? s.count - done - count : done), count, s.kind});
-      }
-  }
-
- private:
-  Index n_q_;
-  Index n_k_;
-  Index offset_;
-};
 
 /// What a call of kernel attention reads and writes.
 template <class T, class A>

@@ -3,7 +3,8 @@
 //
 // With E_t the product of the decay factors from the second token of a chunk to token t, the state
 // is S_t = diag(E_t) (S + sum_{j<=t} k-_j w_j^T), where S is the state as the first token finds it
-// after its decay. With k+ = E k, q+ = E q (what reads), k- = k / E (what writes) and B = diag(beta)
+// after its decay. With k+ = E k and q+ = E q, which read, k- = k / E, which writes, and
+// B = diag(beta)
 //
 //     (I + B tril(K+ K-^T, -1)) W = B (V - K+ S)        delta rules; W = V for the others
 //     O = Q+ S + tril(Q+ K-^T) W
@@ -13,8 +14,8 @@
 // of 1: where the decay is stronger, a chunk ends early, and one of a few tokens is done by the
 // recurrence. So nothing overflows, and what is tiny is what the recurrence finds tiny.
 // A chunk whose result is not finite is done again by the recurrence, which alone says where NaN
-// and inf go. Flops a token, C the tokens of a chunk: 4 d_k d_v + 2 C (d_k + d_v), and with a delta
-// rule 2 d_k d_v + C (2 d_k + d_v) more; C = 64 balances the two for d of 64 to 128.
+// and inf go. Flops a token, C the tokens of a chunk: 4 d_k d_v + C (d_k + d_v), and with a delta
+// rule 2 d_k d_v + C (d_k + d_v) more. C = 64 keeps what grows with C below the rest.
 // Source: Katharopoulos et al. 2020, section 3.2; Yang et al. 2024 (gated linear attention),
 // section 4; Yang et al. 2024 (delta rule), eq. 6 to 11; Yang et al. 2025 (gated delta), section 3.
 // Next: linear_call.hpp.

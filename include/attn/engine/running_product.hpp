@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include <attn/config.hpp>
+#include <attn/engine/aligned_tokens.hpp>
 #include <attn/engine/linear_chunk.hpp>
 #include <attn/engine/packing.hpp>
 #include <attn/engine/panel.hpp>
@@ -20,19 +21,6 @@
 
 ATTN_BEGIN_NAMESPACE
 namespace engine {
-
-/// Tokens of a chunk: see linear_chunk.hpp.
-inline constexpr Index walk_tokens = 64;
-
-/// What the tokens of one step of a walk do.
-enum class TokenKind { write, read, both };
-
-/// A stretch of tokens, first .. first + count - 1, of one kind.
-struct TokenStretch {
-  Index first;
-  Index count;
-  TokenKind kind;
-};
 
 /// Memory of a walk with readers and writers of up to `width` numbers and values of up to `width`.
 template <class A>
