@@ -3,11 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <attn/executor.hpp>
 #include <attn/linear_attention.hpp>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <ostream>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/compare.hpp"
@@ -174,6 +179,349 @@ TEST(LinearAttention, IsTheRecurrenceWhateverTheFeatures) {
             {.rule = rule, .H = 2, .G = 3, .T = 70, .dk = dk, .dv = dv, .decay_per_channel = true});
         expect_recurrence<double>({.rule = rule, .G = 1, .T = 5, .dk = dk, .dv = dv});
       }
+}
+
+TEST(LinearAttention, StrongDecayForgetsWithoutOverflow) {
+  for (const UpdateRule rule : {UpdateRule::gated, UpdateRule::gated_delta})
+    for (const bool per_channel : {false, true})
+      for (const double strongest : {0.0, 2.0, 20.0, 50.0, 1000.0}) {
+        const Call c{.rule = rule,
+                     .H = 2,
+                     .T = 150,
+                     .dk = 5,
+                     .decay_per_channel = per_channel,
+                     .strongest_decay = strongest};
+        expect_recurrence<float>(c);
+        expect_recurrence<double>(c);
+      }
+}
+
+/// -50 a step, in all channels or in one of them, and -inf once in a while.
+TEST(LinearAttention, ChannelsThatForgetAtOnceDoNotDisturbTheOthers) {
+  for (const UpdateRule rule : {UpdateRule::gated, UpdateRule::gated_delta})
+    for (const Index strong : {1, 4}) {
+      const Call c{.rule = rule, .T = 100, .decay_per_channel = true};
+      SCOPED_TRACE(c);
+      Numbers<float> n(c);
+      n.decay.leftCols(strong).setConstant(-50);
+      n.decay.row(37).setConstant(-std::numeric_limits<float>::infinity());
+      MatrixXd expected_state = n.state.cast<double>();
+      const MatrixXd expected = n.expected(expected_state);
+      auto state = n.state;
+      EXPECT_TRUE(support::near(n.run(state_view(c, state.data())), expected, 1e-5));
+      EXPECT_TRUE(support::near(state, expected_state, 1e-5));
+    }
+}
+
+TEST(LinearAttention, DecaysThatGrowAreWhatTheySay) {
+  const Call c{.rule = UpdateRule::gated, .T = 130, .decay_per_channel = true};
+  Numbers<double> n(c);
+  for (Index t = 0; t < n.decay.rows(); ++t) n.decay.row(t).setConstant(t % 40 < 20 ? 3 : -3);
+  MatrixXd expected_state = n.state;
+  const MatrixXd expected = n.expected(expected_state);
+  auto state = n.state;
+  const auto O = n.run(state_view(c, state.data()));
+  const Eigen::VectorXd sizes = expected.rowwise().lpNorm<Eigen::Infinity>();
+  EXPECT_TRUE(support::rows_within(O, expected, 1e-12 * (sizes.array() + 1)));
+}
+
+TEST(LinearAttention, BetaOfZeroWritesNothingAndOfOneReplaces) {
+  for (const double beta : {0.0, 1.0}) {
+    const Call c{.rule = UpdateRule::delta, .T = 100};
+    Numbers<double> n(c);
+    n.beta.setConstant(beta);
+    auto state = n.state;
+    n.run(state_view(c, state.data()));
+    if (beta == 0) EXPECT_TRUE(support::near(state, n.state, 0));
+    // the last key, of norm 1, reads back what was written last
+    const MatrixXd read = n.k.bottomRows(1) * state;
+    if (beta == 1) EXPECT_TRUE(support::near(read, n.v.bottomRows(1), 1e-13));
+  }
+}
+
+TEST(LinearAttention, TwoCallsWithTheStateBetweenAreOneLongerCall) {
+  for (const UpdateRule rule : rules) {
+    const Call c{.rule = rule, .B = 1, .H = 2, .T = 150, .dk = 8, .dv = 5};
+    SCOPED_TRACE(c);
+    const Numbers<float> n(c);
+    auto state = n.state;
+    const auto whole = n.run(state_view(c, state.data()));
+    for (const Index cut : {1, 64, 90, 149}) {
+      auto running = n.state;
+      typename Numbers<float>::Rows O(c.T, whole.cols());
+      for (const auto& [first, count] : {std::pair{Index(0), cut}, std::pair{cut, c.T - cut}}) {
+        Call piece = c;
+        piece.T = count;
+        Numbers<float> part(piece);
+        for (auto rows : {&Numbers<float>::q, &Numbers<float>::k, &Numbers<float>::v,
+                          &Numbers<float>::decay, &Numbers<float>::beta})
+          part.*rows = (n.*rows).middleRows(first, count);
+        O.middleRows(first, count) = part.run(state_view(piece, running.data()));
+      }
+      EXPECT_TRUE(support::near(O, whole, 2e-6)) << cut;
+      EXPECT_TRUE(support::near(running, state, 2e-6)) << cut;
+    }
+  }
+}
+
+TEST(LinearAttention, ChunkSizeAndScaleAreTaken) {
+  for (const Index chunk : {1, 7, 16, 33, 1000})
+    expect_recurrence<float>(
+        {.H = 2, .G = 2, .T = 131, .decay_per_channel = true, .scale = -0.7, .chunk_size = chunk});
+}
+
+TEST(LinearAttention, NaNReachesItsOwnTokenAndLaterOnes) {
+  for (const UpdateRule rule : rules) {
+    const Call c{.rule = rule, .T = 100};
+    SCOPED_TRACE(c);
+    Numbers<float> n(c);
+    const auto run = [&] {
+      auto state = n.state;
+      return n.run(state_view(c, state.data()));
+    };
+    const auto clean = run();
+    n.v(30, 0) = std::numeric_limits<float>::quiet_NaN();
+    const auto O = run();
+    EXPECT_TRUE(support::near(O.topRows(30), clean.topRows(30), 1e-6));
+    EXPECT_TRUE(O.col(0).tail(70).array().isNaN().all());
+    EXPECT_TRUE(support::near(O.rightCols(2), clean.rightCols(2), 1e-6));
+    n.v(30, 0) = 0;
+    n.q(40, 0) = std::numeric_limits<float>::infinity();
+    const auto with_query = run();
+    EXPECT_FALSE(with_query.row(40).array().isFinite().any());
+    EXPECT_TRUE(with_query.bottomRows(59).array().isFinite().all());
+  }
+}
+
+/// Products of a chunk overflow here, and the recurrence does not: what is large is never read.
+TEST(LinearAttention, FiniteWhereTheRecurrenceIs) {
+  const Call c{.rule = UpdateRule::linear, .T = 64};
+  Numbers<float> n(c);
+  n.v.row(5).setZero();
+  n.k.row(5).setConstant(1e30F);
+  n.q.row(9).setConstant(1e30F);
+  MatrixXd expected_state = n.state.cast<double>();
+  const MatrixXd expected = n.expected(expected_state);
+  auto state = n.state;
+  const auto O = n.run(state_view(c, state.data()));
+  EXPECT_TRUE(O.array().isFinite().all());
+  const Eigen::VectorXd sizes = expected.rowwise().lpNorm<Eigen::Infinity>();
+  EXPECT_TRUE(support::rows_within(O.cast<double>(), expected, 1e-5 * (sizes.array() + 1)));
+}
+
+TEST(LinearAttention, StatesMayBeStoredNarrowElsewhereOrLeftOut) {
+  const Call c{.B = 2, .H = 2, .T = 70, .dk = 6};
+  const Numbers<float> n(c);
+  MatrixXd expected_state = n.state.cast<double>();
+  const MatrixXd expected = n.expected(expected_state);
+
+  Numbers<Eigen::half>::Rows narrow = n.state.cast<Eigen::half>();
+  EXPECT_TRUE(support::near(n.run(state_view(c, narrow.data())), expected, 2e-3));
+  EXPECT_TRUE(support::near(narrow, expected_state, 3e-3));
+
+  // past kept, present by columns
+  MatrixX<float> present(c.dv, c.B * c.H * c.dk);
+  const attn::TensorView<float> by_columns(present.data(), {c.B, c.H, c.dk, c.dv},
+                                           {c.H * c.dk * c.dv, c.dk * c.dv, 1, c.dk});
+  Numbers<float>::Rows O(c.B * c.T, c.H * c.dv);
+  const auto call = [&](const attn::LinearAttentionStateViews<float>& states) {
+    c.layer().into(attn::bthd(O.data(), c.B, c.T, c.H, c.dv), n.tokens(n.q, c.H),
+                   n.tokens(n.k, c.H), n.tokens(n.v, c.H), n.decay_part(), n.beta_part(), states);
+  };
+  const auto past = attn::bhtd(n.state.data(), c.B, c.H, c.dk, c.dv);
+  call({past, by_columns});
+  EXPECT_TRUE(support::near(O, expected, 1e-5));
+  for (Index s = 0; s < c.B * c.H; ++s) {
+    const Eigen::Map<const MatrixX<float>> one(present.data() + s * c.dk * c.dv, c.dk, c.dv);
+    EXPECT_TRUE(support::near(one, expected_state.middleRows(s * c.dk, c.dk), 1e-5));
+  }
+  O.setZero();
+  call({past, {}});
+  EXPECT_TRUE(support::near(O, expected, 1e-5));
+
+  MatrixXd from_zero = MatrixXd::Zero(expected_state.rows(), expected_state.cols());
+  const MatrixXd expected_from_zero = n.expected(from_zero);
+  call({});
+  EXPECT_TRUE(support::near(O, expected_from_zero, 1e-5));
+}
+
+TEST(LinearAttention, MatricesWithHeadsAndAStateDecodeAsOneCall) {
+  const Call c{.B = 1, .H = 2, .G = 3, .T = 20, .dk = 4, .dv = 5, .decay_per_channel = true};
+  Numbers<float> n(c);
+  n.state.setZero();
+  MatrixXd expected_state = n.state.cast<double>();
+  const MatrixXd expected = n.expected(expected_state);
+  const attn::Heads heads{.query = 6, .key_value = 2};
+  const Eigen::MatrixXf Q = n.q, K = n.k, V = n.v, decay = n.decay, beta = n.beta;
+  const attn::LinearAttention layer;  // gated_delta
+
+  attn::LinearAttentionState<float> state;
+  const Eigen::MatrixXf O =
+      layer(Q, K, V, heads, attn::Decay{decay}, attn::Beta{beta}, state, attn::Threads{2});
+  EXPECT_TRUE(support::near(O, expected, 1e-5));
+  EXPECT_EQ(state.view().shape, (std::array<Index, 4>{1, 2, 4, 5}));
+  const Eigen::Map<const Numbers<float>::Rows> end(state.view().data, 8, 5);
+  EXPECT_TRUE(support::near(end, expected_state, 1e-5));
+
+  attn::LinearAttentionState<float> decoding(1, 2, 4, 5);
+  attn::Workspace workspace;
+  for (Index t = 0; t < c.T; ++t) {
+    const Eigen::RowVectorXf o =
+        layer.step(Q.row(t), K.row(t), V.row(t), heads, attn::Decay{decay.row(t)},
+                   attn::Beta{beta.row(t)}, decoding, workspace);
+    EXPECT_TRUE(support::near(o, expected.row(t), 1e-5)) << t;
+  }
+}
+
+TEST(LinearAttention, TheBitsDoNotDependOnThreads) {
+  const Call c{.B = 3, .H = 4, .G = 2, .T = 100, .dk = 8, .dv = 7};
+  const Numbers<float> n(c);
+  auto one = n.state, three = n.state;
+  const auto O = n.run(state_view(c, one.data()));
+  attn::Workspace workspace;
+  EXPECT_TRUE(
+      support::same_bits(O, n.run(state_view(c, three.data()), attn::Threads{3}, workspace)));
+  EXPECT_TRUE(support::same_bits(one, three));
+}
+
+template <class F>
+std::string message(F&& call) {
+  try {
+    call();
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(LinearAttention, OptionsOutOfRangeAreOneSentence) {
+  EXPECT_EQ(message([] { attn::LinearAttention({.rule = UpdateRule(7)}); }),
+            "attn::LinearAttention: the rule is number 7; it must be linear, gated, delta or "
+            "gated_delta");
+  EXPECT_EQ(message([] { attn::LinearAttention({.scale = std::nan("")}); }),
+            "attn::LinearAttention: scale is nan; it must be finite, 0 for 1/sqrt(d_k)");
+  EXPECT_EQ(message([] { attn::LinearAttention({.chunk_size = 0}); }),
+            "attn::LinearAttention: chunk_size is 0; it is a number of tokens, 1 or more");
+}
+
+TEST(LinearAttention, ARuleNeedsOrForbidsItsInputs) {
+  const Eigen::MatrixXf X = Eigen::MatrixXf::Ones(3, 2), one = Eigen::MatrixXf::Ones(3, 1);
+  const attn::Decay decay{one};
+  const attn::Beta beta{one};
+  const auto call = [&](UpdateRule rule, const auto&... parts) {
+    return message([&] { attn::LinearAttention({.rule = rule})(X, X, X, parts...); });
+  };
+  EXPECT_EQ(call(UpdateRule::gated),
+            "attn::LinearAttention: the rule gated needs Decay, and none "
+            "was given; linear and delta do without");
+  EXPECT_EQ(call(UpdateRule::linear, decay),
+            "attn::LinearAttention: the rule linear takes no Decay, and one was given; gated and "
+            "gated_delta take one");
+  EXPECT_EQ(call(UpdateRule::delta, decay, beta),
+            "attn::LinearAttention: the rule delta takes no Decay, and one was given; gated and "
+            "gated_delta take one");
+  EXPECT_EQ(
+      call(UpdateRule::gated_delta, decay),
+      "attn::LinearAttention: the rule gated_delta needs Beta, and none was given; linear and "
+      "gated do without");
+  EXPECT_EQ(call(UpdateRule::gated, decay, beta),
+            "attn::LinearAttention: the rule gated takes no Beta, and one was given; delta and "
+            "gated_delta take one");
+}
+
+/// A call whose shapes can be spoilt one by one; all memory is one array, apart from the results.
+struct Spoilt {
+  std::vector<float> in = std::vector<float>(4096, 0.5F), out = std::vector<float>(1024, -1);
+  attn::TensorView<const float> q = attn::bhtd<const float>(in.data(), 2, 4, 3, 5);
+  attn::TensorView<const float> k = attn::bhtd<const float>(in.data(), 2, 2, 3, 5);
+  attn::TensorView<const float> v = attn::bhtd<const float>(in.data(), 2, 2, 3, 6);
+  attn::TensorView<const float> decay = attn::bhtd<const float>(in.data(), 2, 2, 3, 1);
+  attn::TensorView<const float> beta = attn::bhtd<const float>(in.data(), 2, 2, 3, 1);
+  attn::TensorView<const float> past = attn::bhtd<const float>(in.data(), 2, 2, 5, 6);
+  attn::TensorView<float> present = attn::bhtd(out.data() + 512, 2, 2, 5, 6);
+  attn::TensorView<float> output = attn::bhtd(out.data(), 2, 4, 3, 6);
+
+  std::string said() {
+    const std::string text = message([&] {
+      attn::LinearAttention().into(output, q, k, v, attn::Decay<float>{decay},
+                                   attn::Beta<float>{beta},
+                                   attn::LinearAttentionStateViews<float>{past, present});
+    });
+    const bool untouched =
+        std::all_of(out.begin(), out.end(), [](float number) { return number == -1; });
+    return untouched ? text : text + " (but something was written)";
+  }
+};
+
+std::string said(const std::function<void(Spoilt&)>& spoil) {
+  Spoilt call;
+  spoil(call);
+  return call.said();
+}
+
+TEST(LinearAttention, WrongSizesAreOneSentenceAndNothingIsWritten) {
+  const std::string name = "attn::LinearAttention: ";
+  EXPECT_EQ(said([](Spoilt&) {}), "nothing was thrown (but something was written)");
+  EXPECT_EQ(said([](Spoilt& c) { c.k.shape[0] = 1; }),
+            name + "Q has 2 batches, K 1 and V 2; all three need the same number");
+  EXPECT_EQ(said([](Spoilt& c) { c.v.shape[1] = 1; }),
+            name +
+                "K has 2 heads and V has 1; each key needs one value, so both need the same "
+                "number");
+  EXPECT_EQ(said([](Spoilt& c) { c.q.shape[1] = 3; }),
+            name +
+                "2 key-value heads do not divide 3 query heads; each key-value head serves the "
+                "same number of query heads");
+  EXPECT_EQ(said([](Spoilt& c) { c.k.shape[1] = c.v.shape[1] = 0; }),
+            name + "there are 4 query heads and 0 key-value heads; both must be 1 or more");
+  EXPECT_EQ(said([](Spoilt& c) { c.k.shape[3] = 4; }),
+            name +
+                "a head of K has 4 features and one of Q has 5; queries and keys need the same "
+                "feature size");
+  EXPECT_EQ(said([](Spoilt& c) { c.v.shape[2] = 2; }),
+            name +
+                "Q has 3 tokens, K 3 and V 2; all three need the same number, since each token "
+                "writes and then reads");
+  EXPECT_EQ(said([](Spoilt& c) { c.decay.shape[3] = 2; }),
+            name +
+                "Decay is 3 x 4 and must be 3 x 10; it has one factor a head, or one a feature "
+                "of K, for every token");
+  EXPECT_EQ(said([](Spoilt& c) { c.decay.shape[1] = 1; }),
+            name +
+                "Decay has 2 batches and 1 heads and must have 2 and 2; it has one factor a "
+                "head, or one a feature of K, for every token");
+  EXPECT_EQ(said([](Spoilt& c) { c.beta.shape[1] = 3; }),
+            name +
+                "Beta has 2 batches and 3 heads and must have 2 and 2; it has one number a "
+                "head, or one for all heads, for every token");
+  EXPECT_EQ(said([](Spoilt& c) { c.past.shape[2] = 4; }),
+            name +
+                "the past state is 4 x 12 and must be 5 x 12; a state is d_k x d_v for every "
+                "key-value head");
+  EXPECT_EQ(said([](Spoilt& c) { c.present.shape[3] = 5; }),
+            name +
+                "the present state is 5 x 10 and must be 5 x 12; a state is d_k x d_v for every "
+                "key-value head");
+  EXPECT_EQ(said([](Spoilt& c) { c.output.shape[2] = 2; }),
+            name + "O is 2 x 24 and must be 3 x 24; a result is never resized");
+  EXPECT_EQ(said([](Spoilt& c) { c.q.data = c.output.data; }),
+            name + "O overlaps Q in memory; results need memory of their own");
+  EXPECT_EQ(said([](Spoilt& c) { c.v.data = c.present.data; }),
+            name + "the present state overlaps V in memory; results need memory of their own");
+  EXPECT_EQ(said([](Spoilt& c) { c.past.data = c.present.data + 1; }),
+            name +
+                "O, the past state and the present state overlap in memory; only the two "
+                "states may share theirs, number by number");
+}
+
+TEST(LinearAttention, StepTakesOneToken) {
+  const Eigen::MatrixXf X = Eigen::MatrixXf::Ones(3, 2);
+  attn::LinearAttentionState<float> state;
+  EXPECT_EQ(
+      message([&] { attn::LinearAttention({.rule = UpdateRule::linear}).step(X, X, X, state); }),
+      "attn::LinearAttention: step was given 3 rows; it takes one token, and the call itself "
+      "takes many");
+  EXPECT_TRUE(state.empty());
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 #include <attn/config.hpp>
 #include <attn/dual.hpp>
 #include <attn/executor.hpp>
+#include <attn/feature_map.hpp>
+#include <attn/kernel_attention.hpp>
 #include <attn/linear_attention.hpp>
 #include <attn/mask.hpp>
 #include <attn/math.hpp>

@@ -182,8 +182,8 @@ TensorView<const T> split_columns(TensorView<const T> view, Index heads) {
 /// Non-finite  as in the recurrence: a NaN reaches its own token and later ones, never earlier ones
 /// Accuracy    chunks and recurrence agree to rounding. E and 1/E (engine/linear_chunk.hpp) are
 ///             products of at most chunk_size factors, each good to some units in the last place
-/// Cost        (4 d_k d_v + 2 C (d_k + d_v)) n flops a query head, C the chunk_size, and about as
-///             much again for a delta rule. Where the decay within C tokens exceeds e^40 (float)
+/// Cost        (4 d_k d_v + C (d_k + d_v)) n flops a query head, C the chunk_size, and half to all
+///             of that again for a delta rule. Where the decay within C tokens exceeds e^40 (float)
 ///             chunks are shorter, and tokens that decay by that much each run by the recurrence,
 ///             with 6 to 8 d_k d_v flops a token at a third of the speed
 /// Throws      ShapeError and ValueError before anything is written

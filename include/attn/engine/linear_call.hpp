@@ -66,9 +66,9 @@ inline void check_part_of_rule(const LinearRule& rule, const char* part, bool ne
                  ", and one was given; ", rules_with, " take one"});
 }
 
-/// Q, K and V.
-template <class T, class S>
-void check_linear_tokens(const char* name, const LinearViews<T, S>& x) {
+/// Q, K and V, as kernel attention takes them too.
+template <class Views>
+void check_linear_tokens(const char* name, const Views& x) {
   if (x.k.batches() != x.q.batches() || x.v.batches() != x.q.batches())
     raise_shape({name, ": Q has ", x.q.batches(), " batches, K ", x.k.batches(), " and V ",
                  x.v.batches(), "; all three need the same number"});

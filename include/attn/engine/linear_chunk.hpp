@@ -3,7 +3,8 @@
 //
 // With E_t the product of the decay factors from the second token of a chunk to token t, the state
 // is S_t = diag(E_t) (S + sum_{j<=t} k-_j w_j^T), where S is the state as the first token finds it
-// after its decay. With k+ = E k, q+ = E q (what reads), k- = k / E (what writes) and B = diag(beta)
+// after its decay. With k+ = E k and q+ = E q, which read, k- = k / E, which writes, and
+// B = diag(beta)
 //
 //     (I + B tril(K+ K-^T, -1)) W = B (V - K+ S)        delta rules; W = V for the others
 //     O = Q+ S + tril(Q+ K-^T) W
@@ -13,20 +14,20 @@
 // of 1: where the decay is stronger, a chunk ends early, and one of a few tokens is done by the
 // recurrence. So nothing overflows, and what is tiny is what the recurrence finds tiny.
 // A chunk whose result is not finite is done again by the recurrence, which alone says where NaN
-// and inf go. Flops a token, C the tokens of a chunk: 4 d_k d_v + 2 C (d_k + d_v), and with a delta
-// rule 2 d_k d_v + C (2 d_k + d_v) more; C = 64 balances the two for d of 64 to 128.
+// and inf go. Flops a token, C the tokens of a chunk: 4 d_k d_v + C (d_k + d_v), and with a delta
+// rule 2 d_k d_v + C (d_k + d_v) more. C = 64 keeps what grows with C below the rest.
 // Source: Katharopoulos et al. 2020, section 3.2; Yang et al. 2024 (gated linear attention),
 // section 4; Yang et al. 2024 (delta rule), eq. 6 to 11; Yang et al. 2025 (gated delta), section 3.
 // Next: linear_call.hpp.
 #pragma once
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <type_traits>
 
 #include <attn/config.hpp>
+#include <attn/engine/convert.hpp>
 #include <attn/engine/packet.hpp>
+#include <attn/engine/packet_math.hpp>
 #include <attn/engine/packing.hpp>
 #include <attn/engine/panel.hpp>
 #include <attn/engine/recurrence.hpp>
@@ -73,20 +74,13 @@ void clear_padding(const Rows<A>& rows, Index count, Index columns) {
     std::fill(rows.row(i) + columns, rows.row(i) + rows.stride, A(0));
 }
 
-/// exp in place. Eigen's vector function clamps its argument, so a run of numbers that it would
-/// clamp (or that holds NaN) goes to std::exp.
+/// exp in place; a factor below the smallest normal number counts as 0.
 template <class A>
 void exponentiate(A* numbers, Index count) {
-  using Numbers = Eigen::Map<Eigen::Array<A, Eigen::Dynamic, 1>>;
-  const A largest = -std::log(std::numeric_limits<A>::min()) - A(0.5);
-  constexpr Index run = 64;
-  for (Index first = 0; first < count; first += run) {
-    Numbers x(numbers + first, std::min(run, count - first));
-    if (is_finite(x) && x.abs().maxCoeff() <= largest)
-      x = x.exp();
-    else
-      for (A& number : x) number = std::exp(number);
-  }
+  constexpr Index width = Pack<A>::width;
+  for (Index i = 0; i < count; i += width)
+    store_first_as(exp(load_first_as<A>(numbers + i, std::min(width, count - i))), numbers + i,
+                   std::min(width, count - i));
 }
 
 /// Scratch for chunks of `tokens` tokens.

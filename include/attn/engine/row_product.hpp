@@ -2,8 +2,8 @@
 // Products of small matrices by rows: C = B X and C += B X, whole or for causal triangles.
 //
 // Columns of X and C lie along the lanes, in whole packs; the numbers of B are broadcast from where
-// they lie. That is multiply_direct of kernel.hpp, so the arithmetic is what it says there. X should
-// fit the first or second level of cache: 64 x 64 floats take 16 KiB. Next: linear_chunk.hpp.
+// they lie, by multiply_direct of kernel.hpp. X should fit the first or second level of cache:
+// 64 x 64 floats take 16 KiB. Next: linear_chunk.hpp.
 #pragma once
 
 #include <algorithm>
@@ -30,8 +30,8 @@ struct Triangle {
   }
 };
 
-/// A strip of columns of C, rows from `first` on. Rows are written in whole groups, so memory behind
-/// the last one must be there.
+/// A strip of columns of C, rows from `first` on. Rows are written in whole groups, so there must
+/// be memory behind the last one.
 template <Index packs, bool adds, class A>
 ATTN_NOINLINE void product_strip(const Operand<A>& b, const Rows<const A>& x, const Rows<A>& c,
                                  Index first, Triangle triangle) {
