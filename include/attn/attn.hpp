@@ -9,7 +9,10 @@
 #include <attn/config.hpp>
 #include <attn/dual.hpp>
 #include <attn/executor.hpp>
+#include <attn/feature_map.hpp>
+#include <attn/kernel_attention.hpp>
 #include <attn/kv_cache.hpp>
+#include <attn/linear_attention.hpp>
 #include <attn/mask.hpp>
 #include <attn/math.hpp>
 #include <attn/multi_head.hpp>

@@ -64,10 +64,6 @@ inline AnyMask no_mask() { return attn::SlidingWindow{}; }
 struct Masks {
   AnyMask rest = no_mask();
   std::optional<attn::KeyPadding> padding;
-
-  bool permits(const attn::Position& at, attn::Extent e) const {
-    return rest.permits(at, e) && (!padding || padding->permits(at, e));
-  }
 };
 
 /// Where the diagonal of a mask or of ALiBi lies: "offset": 3, or "bottom_right".

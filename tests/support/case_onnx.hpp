@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cases of the ONNX operators Attention and FlexAttention, expressed with parts of the library.
+// Cases of the ONNX operators Attention, FlexAttention and LinearAttention, by way of attn::onnx.
 //
-// The steps are those of the operators' definition: heads apart, cached keys first, then score,
-// soft cap, bias, masks and softmax. Padding given by nonpad_kv_seqlen aligns the diagonal to the
-// bottom right of each batch; a cache moves it by the keys that it holds.
+// A slot of a case becomes a tensor of its type and rank, an attribute a member of the same name;
+// what the library does not take of a case is told as unsupported, never left out unseen.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
-#include <limits>
-#include <map>
+#include <cstdint>
+#include <deque>
+#include <optional>
 #include <string>
+#include <tuple>
+#include <type_traits>
+#include <vector>
 
 #include <gtest/gtest.h>
 
-#include <attn/normalizer.hpp>
-#include <attn/score.hpp>
+#include <attn/onnx.hpp>
 
 #include "support/case_compare.hpp"
 #include "support/case_fields.hpp"
 #include "support/case_folder.hpp"
-#include "support/case_mask.hpp"
 #include "support/case_mod_reader.hpp"
-#include "support/case_run.hpp"
 #include "support/case_score_mod.hpp"
 #include "support/case_storage.hpp"
 
@@ -30,243 +31,291 @@ namespace cases {
 /// The attributes of a node, defaults included; null where there is none.
 class Attributes {
  public:
-  explicit Attributes(const Case& which) : values_(which.text.at("attributes")) {
+  Attributes(const Case& which, Names known) : values_(which.text.at("attributes")) {
     if (which.text.contains("attributes_with_defaults"))
       values_ = which.text["attributes_with_defaults"];
     for (const auto& [name, value] : values_.items())
-      if (!is_one_of(name, {"is_causal", "scale", "q_num_heads", "kv_num_heads", "softcap",
-                            "softmax_precision", "qk_matmul_output_mode", "left_window_size",
-                            "right_window_size"}))
-        throw Unsupported("attribute " + name);
-  }
-  Index integer(const char* name, Index otherwise) const {
-    return has(name) ? values_[name].get<Index>() : otherwise;
-  }
-  /// ONNX stores real attributes in float.
-  double real(const char* name, double otherwise) const {
-    return has(name) ? static_cast<double>(values_[name].get<float>()) : otherwise;
+      if (!value.is_null() && !is_one_of(name, known)) throw Unsupported("attribute " + name);
   }
   bool has(const char* name) const { return values_.contains(name) && !values_[name].is_null(); }
+  Index integer(const char* name, Index otherwise) const {
+    return find_integer(name).value_or(otherwise);
+  }
+  std::optional<Index> find_integer(const char* name) const {
+    return has(name) ? std::optional(values_[name].get<Index>()) : std::nullopt;
+  }
+  std::optional<float> find_real(const char* name) const {
+    return has(name) ? std::optional(values_[name].get<float>()) : std::nullopt;
+  }
+  std::string text(const char* name, const char* otherwise) const {
+    return has(name) ? values_[name].get<std::string>() : otherwise;
+  }
 
  private:
   Json values_;
 };
 
-/// [B, S, H D] or [B, H, S, D] as {B, H, S, D}, in place.
-template <class T>
-attn::TensorView<T> split_heads(const Tensor& tensor, Index heads, Storage<T>& storage) {
-  const attn::TensorView<T> all = storage.copy(tensor);
-  if (tensor.shape.size() == 4) return all;
-  if (tensor.shape.size() != 3 || heads < 1)
-    throw Unsupported("an input of rank " + std::to_string(tensor.shape.size()));
-  return attn::bthd(all.data, tensor.shape[0], tensor.shape[1], heads, tensor.shape[2] / heads);
-}
+/// The tensors of a node, in the types and shapes that its case states, and their memory.
+class Slots {
+ public:
+  explicit Slots(const Case& which) : which_(which) {}
 
-/// The cached tokens, then the new ones.
-template <class T>
-attn::TensorView<T> join_tokens(const attn::TensorView<T>& past, const attn::TensorView<T>& present,
-                                Storage<T>& storage) {
-  const Index old = past.tokens();
-  const auto all = storage.make(
-      {present.batches(), present.heads(), old + present.tokens(), present.features()});
-  for (Index b = 0; b < all.batches(); ++b)
-    for (Index h = 0; h < all.heads(); ++h)
-      for (Index t = 0; t < all.tokens(); ++t)
-        for (Index f = 0; f < all.features(); ++f)
-          all(b, h, t, f) = t < old ? past(b, h, t, f) : present(b, h, t - old, f);
-  return all;
-}
-
-/// A mask may end before the keys do: what is missing is filled up.
-inline Tensor fill_last_axis(const Tensor& tensor, Index width, double fill) {
-  if (tensor.shape.empty() || tensor.shape.back() >= width) return tensor;
-  const Index short_width = tensor.shape.back();
-  Tensor filled = tensor;
-  filled.shape.back() = width;
-  filled.numbers.clear();
-  for (Index k = 0; k < product(filled.shape); ++k) {
-    const Index row = k / width, j = k % width;
-    filled.numbers.push_back(j < short_width ? tensor.numbers[std::size_t(row * short_width + j)]
-                                             : fill);
+  /// Refuses a case with slots that nobody asks for.
+  void expect(const char* list, Names known) const {
+    for (const Json& item : which_.text.at(list))
+      if (!item.at("tensor").is_null() && !is_one_of(item.at("name").get<std::string>(), known))
+        throw Unsupported(std::string(list) + " " + item.at("name").get<std::string>());
   }
-  return filled;
-}
 
-/// Everything a node says, as a problem and a mechanism.
-template <class T>
-struct Node {
-  explicit Node(const Case& which) : source(which), attributes(which) {}
-
-  const Case& source;
-  Attributes attributes;
-  Problem<T> problem;
-  attn::ScaledDotProduct score;
-  ScoreMods<T> cap;   ///< what comes before the bias
-  ScoreMods<T> bias;  ///< the bias
-  Masks masks;
-  ProbMods probs;
-  Storage<T> numbers;
-  Storage<bool> bools;
-  Storage<double> patterns;
-
-  attn::KeyPadding padding() const {
-    return masks.padding.value_or(attn::KeyPadding{problem.k.tokens()});
+  template <class T>
+  attn::onnx::Tensor<const T> input(const char* name) {
+    const Json* item = which_.entry("inputs", name);
+    if (item == nullptr) return {};
+    const std::string type = item->at("tensor").at("dtype");
+    if (!is_type<T>(type)) throw Unsupported(std::string(name) + " of type " + type);
+    return copy<T>(*item);
   }
-  attn::Extent extent(Index batch) const { return {problem.q.tokens(), padding().length(batch)}; }
+
+  /// attn_mask, of bool or of numbers, which the operator takes in the type of Q.
+  template <class T>
+  attn::onnx::Mask<T> mask(const char* name) {
+    if (!which_.has_input(name)) return {};
+    const std::string type = which_.type_of_input(name);
+    if (type.find("int") != std::string::npos)
+      throw Unsupported(std::string(name) + " of type " + type);
+    if (type != "bool") return copy<T>(*which_.entry("inputs", name));
+    const Tensor numbers = read(*which_.entry("inputs", name));
+    bools_.emplace_back(numbers.numbers.size() + 1);  // one more: memory even where there is none
+    for (std::size_t k = 0; k < numbers.numbers.size(); ++k)
+      bools_.back()[k] = numbers.numbers[k] != 0;
+    const auto* data = reinterpret_cast<const bool*>(bools_.back().data());
+    return attn::onnx::Tensor<const bool>(data, numbers.shape);
+  }
+
+  /// Memory for a result of the recorded shape, filled with what no case expects.
+  template <class T>
+  attn::onnx::Tensor<T> output(const char* name) {
+    const Json* item = which_.entry("outputs", name);
+    if (item == nullptr) return {};
+    const auto shape = item->at("tensor").at("shape").get<std::vector<Index>>();
+    std::vector<T>& memory = store<T>(static_cast<std::size_t>(product(shape)));
+    for (T& number : memory) number = static_cast<T>(-12345.f);
+    return {memory.data(), shape};
+  }
+
+  /// Holds a result, contiguous as `output` made it, against the recorded one.
+  template <class T>
+  void check(const char* name, const attn::onnx::Tensor<T>& result, bool exact = false) const {
+    const Json* item = which_.entry("outputs", name);
+    if (item == nullptr) return;
+    Tensor got{{result.shape.begin(), result.shape.begin() + result.rank}, {}};
+    for (Index k = 0; k < product(got.shape); ++k)
+      got.numbers.push_back(static_cast<double>(result.data[k]));
+    const Tensor expected = read(*item);
+    EXPECT_EQ(got.shape, expected.shape) << name;
+    if (exact) return expect_same(name, got, expected);
+    expect_close(name, got, expected, tolerance_of(which_.text.at("tolerances").at(name)));
+  }
+
+ private:
+  template <class T>
+  static bool is_type(const std::string& name) {
+    if (std::is_same_v<T, float>) return name == "float32" || name == "float";
+    if (std::is_same_v<T, double>) return name == "float64" || name == "double";
+    if (std::is_same_v<T, Eigen::half>) return name == "float16";
+    if (std::is_same_v<T, Eigen::bfloat16>) return name == "bfloat16";
+    return name == "int64";
+  }
+
+  template <class T>
+  attn::onnx::Tensor<const T> copy(const Json& item) {
+    const Tensor numbers = read(item);
+    std::vector<T>& memory = store<T>(numbers.numbers.size());
+    for (std::size_t k = 0; k < memory.size(); ++k) memory[k] = static_cast<T>(numbers.numbers[k]);
+    return {memory.data(), numbers.shape};
+  }
+
+  /// NumPy has no bfloat16: a file may hold its bits as whole numbers.
+  Tensor read(const Json& item) const {
+    Tensor tensor = which_.read(item);
+    const Json& about = item.at("tensor");
+    const std::string in_file = about.value("file_dtype", "");
+    const bool has_copy = about.contains("file_f32") && !about.at("file_f32").is_null();
+    if (about.at("dtype") != "bfloat16" || has_copy || in_file.starts_with("float")) return tensor;
+    for (double& number : tensor.numbers)
+      number = static_cast<double>(
+          Eigen::numext::bit_cast<Eigen::bfloat16>(static_cast<std::uint16_t>(number)));
+    return tensor;
+  }
+
+  static void expect_same(const char* name, const Tensor& got, const Tensor& expected) {
+    for (std::size_t k = 0; k < expected.numbers.size(); ++k) {
+      const double a = got.numbers[k], b = expected.numbers[k];
+      const bool same =
+          std::isnan(b) ? std::isnan(a) : a == b && std::signbit(a) == std::signbit(b);
+      ASSERT_TRUE(same) << name << " at " << place_text(expected, k) << " is " << a
+                        << " and should be " << b << ", bit for bit";
+    }
+  }
+
+  /// Numbers that stay where they are as long as the case lasts.
+  template <class T>
+  std::vector<T>& store(std::size_t count) {
+    auto& arrays = std::get<std::deque<std::vector<T>>>(memory_);
+    arrays.emplace_back();
+    arrays.back().reserve(count + 1);  // memory even where there is no number
+    arrays.back().resize(count);
+    return arrays.back();
+  }
+
+  const Case& which_;
+  std::tuple<std::deque<std::vector<float>>, std::deque<std::vector<double>>,
+             std::deque<std::vector<Eigen::half>>, std::deque<std::vector<Eigen::bfloat16>>,
+             std::deque<std::vector<std::int64_t>>>
+      memory_;
+  std::deque<std::vector<std::uint8_t>> bools_;
 };
 
 template <class T>
-void read_inputs(Node<T>& node) {
-  const auto read = [&](const char* name, const char* heads) {
-    return split_heads<T>(node.source.input(name), node.attributes.integer(heads, 0), node.numbers);
-  };
-  attn::TensorView<T> k = read("K", "kv_num_heads"), v = read("V", "kv_num_heads");
-  if (node.source.has_input("past_key")) {
-    k = join_tokens(node.numbers.copy(node.source.input("past_key")), k, node.numbers);
-    v = join_tokens(node.numbers.copy(node.source.input("past_value")), v, node.numbers);
+void check_attention(const Case& which) {
+  const Attributes a(
+      which, {"is_causal", "scale", "q_num_heads", "kv_num_heads", "softcap", "softmax_precision",
+              "qk_matmul_output_mode", "left_window_size", "right_window_size"});
+  Slots slots(which);
+  slots.expect("inputs",
+               {"Q", "K", "V", "attn_mask", "past_key", "past_value", "nonpad_kv_seqlen"});
+  slots.expect("outputs", {"Y", "present_key", "present_value", "qk_matmul_output"});
+  attn::onnx::AttentionAttributes attributes;
+  attributes.is_causal = a.integer("is_causal", 0) != 0;
+  attributes.scale = a.find_real("scale");
+  attributes.q_num_heads = a.find_integer("q_num_heads");
+  attributes.kv_num_heads = a.find_integer("kv_num_heads");
+  attributes.softcap = a.find_real("softcap").value_or(0.f);
+  attributes.softmax_precision = a.find_integer("softmax_precision");
+  attributes.qk_matmul_output_mode = a.integer("qk_matmul_output_mode", 0);
+  attributes.left_window_size = a.integer("left_window_size", -1);
+  attributes.right_window_size = a.integer("right_window_size", -1);
+  const attn::onnx::AttentionInputs<T> in{
+      .Q = slots.input<T>("Q"),
+      .K = slots.input<T>("K"),
+      .V = slots.input<T>("V"),
+      .attn_mask = slots.mask<T>("attn_mask"),
+      .past_key = slots.input<T>("past_key"),
+      .past_value = slots.input<T>("past_value"),
+      .nonpad_kv_seqlen = slots.input<std::int64_t>("nonpad_kv_seqlen")};
+  const attn::onnx::AttentionOutputs<T> out{
+      .Y = slots.output<T>("Y"),
+      .present_key = slots.output<T>("present_key"),
+      .present_value = slots.output<T>("present_value"),
+      .qk_matmul_output = slots.output<T>("qk_matmul_output")};
+  attn::onnx::attention(out, in, attributes, which.text.at("opset_version").get<Index>());
+  slots.check("Y", out.Y);
+  slots.check("present_key", out.present_key, true);
+  slots.check("present_value", out.present_value, true);
+  slots.check("qk_matmul_output", out.qk_matmul_output);
+}
+
+/// FlexAttention's graphs: {"kind": ..., "params": {...}}, or null.
+template <class T>
+struct Graphs {
+  ScoreMods<T> score_mods;
+  ProbMods prob_mods;
+  Storage<T> numbers;
+  Storage<double> patterns;
+
+  explicit Graphs(const Case& which) {
+    const Json modifiers = which.text.value("modifiers", Json::object());
+    for (const auto& [name, modifier] : modifiers.items()) {
+      if (modifier.is_null()) continue;
+      Json object = modifier.value("params", Json::object());
+      object["kind"] = modifier.at("kind");
+      Fields fields(which, object, name);
+      Origins origins;
+      if (fields.kind() == "identity") continue;
+      if (name == "score_mod")
+        score_mods.list.push_back(ModReader<T>(numbers, origins).read(fields, name));
+      else if (name == "prob_mod")
+        read_prob_mod(fields, patterns, prob_mods);
+      else
+        throw Unsupported("modifier " + name);
+    }
   }
-  node.problem.q = read("Q", "q_num_heads");
-  node.problem.k = k;
-  node.problem.v = v;
-  if (node.attributes.has("scale")) node.score.scale = node.attributes.real("scale", 0);
-}
-
-/// Causal rule and window, along the diagonal where the first query of this call stands.
-template <class T>
-void read_positions(Node<T>& node) {
-  Alignment place;
-  if (node.source.has_input("past_key")) place.offset = shape4(node.source.input("past_key"))[2];
-  if (node.source.has_input("nonpad_kv_seqlen")) {
-    node.masks.padding = attn::KeyPadding{integers_of(node.source.input("nonpad_kv_seqlen"))};
-    place.bottom_right = true;
-  }
-  if (node.attributes.integer("is_causal", 0) != 0)
-    node.masks.rest = node.masks.rest & attn::Causal{place.offset, place.bottom_right};
-  const Index left = node.attributes.integer("left_window_size", -1);
-  const Index right = node.attributes.integer("right_window_size", -1);
-  node.masks.rest =
-      node.masks.rest & attn::SlidingWindow{left, right, place.offset, place.bottom_right};
-}
+};
 
 template <class T>
-void read_attention_mask(Node<T>& node) {
-  const double softcap = node.attributes.real("softcap", 0);
-  if (softcap != 0) node.cap.list.push_back(attn::Softcap{softcap});
-  if (!node.source.has_input("attn_mask")) return;
-  const bool is_bool = node.source.type_of_input("attn_mask") == "bool";
-  const double fill = is_bool ? 0 : -std::numeric_limits<double>::infinity();
-  Tensor mask = node.source.input("attn_mask");
-  const bool broadcasts = mask.shape.back() == 1 && node.source.text.at("opset_version") < 24;
-  if (!broadcasts) mask = fill_last_axis(mask, node.problem.k.tokens(), fill);
-  if (is_bool)
-    node.masks.rest = node.masks.rest & attn::DenseMask{node.bools.copy(mask)};
-  else
-    node.bias.list.push_back(
-        attn::DenseBias<T>{attn::TensorView<const T>(node.numbers.copy(mask))});
+void check_flex_attention(const Case& which) {
+  const Attributes a(which, {"scale", "softmax_precision"});
+  Slots slots(which);
+  slots.expect("inputs", {"Q", "K", "V"});
+  slots.expect("outputs", {"Y"});
+  const attn::onnx::FlexAttentionAttributes attributes{
+      .scale = a.find_real("scale"), .softmax_precision = a.find_integer("softmax_precision")};
+  const attn::onnx::FlexAttentionInputs<T> in{
+      .Q = slots.input<T>("Q"), .K = slots.input<T>("K"), .V = slots.input<T>("V")};
+  const attn::onnx::FlexAttentionOutputs<T> out{.Y = slots.output<T>("Y")};
+  const Graphs<T> graphs(which);
+  attn::onnx::flex_attention(out, in, attributes, graphs.score_mods, graphs.prob_mods);
+  slots.check("Y", out.Y);
 }
 
-/// FlexAttention's modifiers: {"kind": ..., "params": {...}}.
-template <class T>
-void read_modifiers(Node<T>& node) {
-  const Json modifiers = node.source.text.value("modifiers", Json::object());
-  for (const auto& [name, modifier] : modifiers.items()) {
-    if (modifier.is_null()) continue;
-    Json object = modifier.value("params", Json::object());
-    object["kind"] = modifier.at("kind");
-    Fields fields(node.source, object, name);
-    if (fields.kind() == "identity") continue;
-    Origins origins;
-    if (name == "score_mod")
-      node.cap.list.push_back(ModReader<T>(node.numbers, origins).read(fields, "modifiers.0"));
-    else if (name == "prob_mod")
-      read_prob_mod(fields, node.patterns, node.probs);
-    else
-      throw Unsupported("modifier " + name);
-  }
+template <class T, class S>
+void check_linear_attention(const Case& which) {
+  const Attributes a(which, {"update_rule", "scale", "q_num_heads", "kv_num_heads", "chunk_size"});
+  Slots slots(which);
+  slots.expect("inputs", {"query", "key", "value", "past_state", "decay", "beta"});
+  slots.expect("outputs", {"output", "present_state"});
+  const std::string rule = a.text("update_rule", "gated_delta");
+  attn::onnx::LinearAttentionAttributes attributes;
+  attributes.update_rule = rule;
+  attributes.q_num_heads = a.find_integer("q_num_heads");
+  attributes.kv_num_heads = a.find_integer("kv_num_heads");
+  attributes.scale = a.find_real("scale").value_or(0.f);
+  attributes.chunk_size = a.integer("chunk_size", 64);
+  const attn::onnx::LinearAttentionInputs<T, S> in{.query = slots.input<T>("query"),
+                                                   .key = slots.input<T>("key"),
+                                                   .value = slots.input<T>("value"),
+                                                   .past_state = slots.input<S>("past_state"),
+                                                   .decay = slots.input<T>("decay"),
+                                                   .beta = slots.input<T>("beta")};
+  const attn::onnx::LinearAttentionOutputs<T, S> out{
+      .output = slots.output<T>("output"), .present_state = slots.output<S>("present_state")};
+  attn::onnx::linear_attention(out, in, attributes);
+  slots.check("output", out.output);
+  slots.check("present_state", out.present_state);
 }
 
-/// Y in the layout of Q: heads side by side again where Q has rank 3.
-template <class T>
-Tensor merge_heads(const attn::TensorView<T>& y, bool side_by_side) {
-  if (!side_by_side) return tensor_of(y);
-  const attn::TensorView<T> swapped(y.data, {y.shape[0], y.shape[2], y.shape[1], y.shape[3]},
-                                    {y.strides[0], y.strides[2], y.strides[1], y.strides[3]});
-  return tensor_of(swapped);
+/// f(T()) with the scalar that ONNX calls by this name.
+template <class F>
+void with_scalar(const std::string& type, F&& f) {
+  if (type == "float32" || type == "float") return f(float());
+  if (type == "float16") return f(Eigen::half());
+  if (type == "bfloat16") return f(Eigen::bfloat16());
+  if (type == "float64" || type == "double") return f(double());
+  throw Unsupported("tensors of type " + type);
 }
 
-/// Output 3 before the softmax: 0 the scaled products, 1 capped, 2 with bias and hidden keys at
-/// -inf. Only the last step may hide anything, so the call that is listened to has no masks.
-template <class T>
-Tensor scores_at(const Node<T>& node, Index mode) {
-  Storage<double> storage;
-  const auto scores = storage.make(node.problem.scores());
-  ScoreMods<T> mods;
-  const auto append = [&](const ScoreMods<T>& more) {
-    mods.list.insert(mods.list.end(), more.list.begin(), more.list.end());
-  };
-  if (mode >= 1) append(node.cap);
-  if (mode >= 2) append(node.bias);
-  mods.list.push_back(Recorder{scores});
-  forward_views(node.problem, node.score, mods, no_mask(),
-                attn::KeyPadding{node.problem.k.tokens()}, node.probs);
-  if (mode < 2) return tensor_of(scores);
-  for (Index b = 0; b < scores.batches(); ++b)
-    for (Index h = 0; h < scores.heads(); ++h)
-      for (Index i = 0; i < scores.tokens(); ++i)
-        for (Index j = 0; j < scores.features(); ++j)
-          if (!node.masks.permits({b, h, i, j}, node.extent(b)))
-            scores(b, h, i, j) = -std::numeric_limits<double>::infinity();
-  return tensor_of(scores);
-}
-
-template <class T>
-std::map<std::string, Tensor> outputs_of(const Node<T>& node) {
-  ScoreMods<T> mods = node.cap;
-  mods.list.insert(mods.list.end(), node.bias.list.begin(), node.bias.list.end());
-  const auto forward =
-      forward_views(node.problem, node.score, mods, node.masks.rest, node.padding(), node.probs);
-  const bool side_by_side = node.source.input("Q").shape.size() == 3;
-  const Index mode = node.attributes.integer("qk_matmul_output_mode", 0);
-  return {{"Y", merge_heads(forward.output, side_by_side)},
-          {"present_key", tensor_of(node.problem.k)},
-          {"present_value", tensor_of(node.problem.v)},
-          {"qk_matmul_output", mode == 3 ? tensor_of(forward.weights) : scores_at(node, mode)}};
-}
-
-template <class T>
-void check_node(const Case& which) {
-  Node<T> node(which);
-  read_inputs(node);
-  read_positions(node);
-  read_attention_mask(node);
-  read_modifiers(node);
-  const auto computed = outputs_of(node);
-  for (const Json& output : which.text.at("outputs")) {
-    if (output.at("tensor").is_null()) continue;
-    const std::string name = output.at("name");
-    const auto found = computed.find(name);
-    if (found == computed.end())
-      report_unsupported(which, "output " + name);
-    else
-      expect_close(name, found->second, which.read(output),
-                   tolerance_of(which.text.at("tolerances").at(name)));
-  }
+/// A case of LinearAttention: tokens of one type, states of theirs or another.
+inline void check_linear_attention(const Case& which) {
+  const std::string tokens = which.type_of_input("query");
+  const std::string states =
+      which.has_input("past_state") ? which.type_of_input("past_state") : tokens;
+  with_scalar(tokens, [&]<class T>(T) {
+    with_scalar(states, [&]<class S>(S) {
+      if constexpr (std::is_same_v<T, double> || std::is_same_v<S, double>)
+        throw Unsupported("LinearAttention in double, which the operator does not have");
+      else
+        check_linear_attention<T, S>(which);
+    });
+  });
 }
 
 inline void check_onnx(const Case& which) {
   const std::string op = which.text.at("op");
+  if (op == "LinearAttention") return check_linear_attention(which);
   if (!is_one_of(op, {"Attention", "FlexAttention"})) throw Unsupported("operator " + op);
-  const std::string type = which.type_of_input("Q");
-  if (type == "float32")
-    check_node<float>(which);
-  else if (type == "float64")
-    check_node<double>(which);
-  else if (type == "float16")
-    check_node<Eigen::half>(which);
-  else if (type == "bfloat16")
-    check_node<Eigen::bfloat16>(which);
-  else
-    throw Unsupported("Q of type " + type);
+  with_scalar(which.type_of_input("Q"), [&]<class T>(T) {
+    op == "Attention" ? check_attention<T>(which) : check_flex_attention<T>(which);
+  });
 }
 
 }  // namespace cases

@@ -43,26 +43,6 @@ struct HideFuture {
   }
 };
 
-/// Writes down the scores that pass through: the outputs that show an intermediate step.
-struct Recorder {
-  using role = attn::role::score_mod;
-  template <class A>
-  using Gradient = attn::NoGradient;
-  attn::TensorView<double> to;
-
-  template <class S, class At>
-  S apply(const S& s, const At& at, attn::Extent) const {
-    attn::engine::for_each_position(at, s, [&](const attn::Position& p, auto score) {
-      to(p.batch, p.head, p.query, p.key) = static_cast<double>(score);
-    });
-    return s;
-  }
-  template <class S, class At, class G>
-  S backward(const S&, const S& d_out, const At&, attn::Extent, G&) const {
-    return d_out;
-  }
-};
-
 /// Modifiers one after the other. T is the scalar of Q; a list without any is the identity.
 template <class T>
 struct ScoreMods {
@@ -72,7 +52,7 @@ struct ScoreMods {
   using Any =
       std::variant<attn::Softcap, attn::Alibi, attn::DenseBias<T>, attn::RelativePositionBias<T>,
                    attn::ScoreMod<AddNumber, double>, attn::ScoreMod<MultiplyByNumber, double>,
-                   attn::ScoreMod<AddDistance, double>, attn::ScoreMod<HideFuture>, Recorder>;
+                   attn::ScoreMod<AddDistance, double>, attn::ScoreMod<HideFuture>>;
   std::vector<Any> list;
 
   template <class S, class At>

@@ -80,6 +80,7 @@ inline std::vector<double> numbers_of(const std::string& type, std::string_view 
   if (type == "i4") return numbers_of<std::int32_t>(bytes, count);
   if (type == "u1" || type == "b1") return numbers_of<std::uint8_t>(bytes, count);
   if (type == "i1") return numbers_of<std::int8_t>(bytes, count);
+  if (type == "u2" || type == "V2") return numbers_of<std::uint16_t>(bytes, count);
   throw std::runtime_error("numbers of type '" + type + "' are not known here");
 }
 

@@ -29,6 +29,8 @@ template <class A>
 struct Rows {
   A* data;
   Index stride;
+
+  A* row(Index r) const { return data + r * stride; }
 };
 
 /// to(c, r) = factor from(r, c) for `size` rows r, in square blocks that registers transpose.
