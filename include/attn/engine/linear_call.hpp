@@ -29,14 +29,14 @@ namespace engine {
 /// what states are.
 template <class T, class S>
 struct LinearViews {
-  TensorView<T> output;       ///< {batch, query head, token, d_v}
-  TensorView<const T> q;      ///< {batch, query head, token, d_k}
-  TensorView<const T> k;      ///< {batch, key-value head, token, d_k}
-  TensorView<const T> v;      ///< {batch, key-value head, token, d_v}
-  TensorView<const T> decay;  ///< {batch, key-value head, token, d_k or 1}
-  TensorView<const T> beta;   ///< {batch, key-value head or 1, token, 1}
-  TensorView<const S> past;   ///< {batch, key-value head, d_k, d_v}
-  TensorView<S> present;
+  TensorView<T> output{};       ///< {batch, query head, token, d_v}
+  TensorView<const T> q{};      ///< {batch, query head, token, d_k}
+  TensorView<const T> k{};      ///< {batch, key-value head, token, d_k}
+  TensorView<const T> v{};      ///< {batch, key-value head, token, d_v}
+  TensorView<const T> decay{};  ///< {batch, key-value head, token, d_k or 1}
+  TensorView<const T> beta{};   ///< {batch, key-value head or 1, token, 1}
+  TensorView<const S> past{};   ///< {batch, key-value head, d_k, d_v}
+  TensorView<S> present{};
 
   Index tokens() const { return q.tokens(); }
   Index group() const { return q.heads() / k.heads(); }
