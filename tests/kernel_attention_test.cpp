@@ -194,6 +194,9 @@ TEST(KernelAttention, WhatNobodySeesReachesNoOutputAndNoGradient) {
   };
   expect_same(p, hidden, Causal{});
   expect_same(q, blind, Causal{.offset = -10});
+  const MatrixXd no_keys = MatrixXd::Zero(0, 3), nothing = MatrixXd::Zero(0, 2);
+  EXPECT_TRUE(support::near(attn::kernel_attention(blind.Q, no_keys, nothing, Causal{}),
+                            MatrixXd::Zero(40, 2), 0));
 }
 
 TEST(KernelAttention, ViewsThreadsAndAWorkspaceGiveTheSameBits) {
