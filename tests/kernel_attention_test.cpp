@@ -49,7 +49,7 @@ struct Problem {
       const Index c = h / (heads / key_heads);
       MatrixXd weights =
           Q.middleCols(h * d, d).unaryExpr(phi) * K.middleCols(c * d, d).unaryExpr(phi).transpose();
-      for (Index i = 0; i < weights.rows(); ++i) {
+      for (Index i = 0; K.rows() > 0 && i < weights.rows(); ++i) {
         for (Index j = 0; j < weights.cols(); ++j)
           if (j > i + offset) weights(i, j) = 0;
         const double sum = weights.row(i).sum();
@@ -194,6 +194,9 @@ TEST(KernelAttention, WhatNobodySeesReachesNoOutputAndNoGradient) {
   };
   expect_same(p, hidden, Causal{});
   expect_same(q, blind, Causal{.offset = -10});
+  const MatrixXd no_keys = MatrixXd::Zero(0, 3), nothing = MatrixXd::Zero(0, 2);
+  EXPECT_TRUE(support::near(attn::kernel_attention(blind.Q, no_keys, nothing, Causal{}),
+                            MatrixXd::Zero(40, 2), 0));
 }
 
 TEST(KernelAttention, ViewsThreadsAndAWorkspaceGiveTheSameBits) {

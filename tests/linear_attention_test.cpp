@@ -232,10 +232,10 @@ TEST(LinearAttention, BetaOfZeroWritesNothingAndOfOneReplaces) {
     n.beta.setConstant(beta);
     auto state = n.state;
     n.run(state_view(c, state.data()));
-    if (beta == 0) EXPECT_TRUE(support::near(state, n.state, 0));
     // the last key, of norm 1, reads back what was written last
     const MatrixXd read = n.k.bottomRows(1) * state;
-    if (beta == 1) EXPECT_TRUE(support::near(read, n.v.bottomRows(1), 1e-13));
+    EXPECT_TRUE(beta == 0 ? support::near(state, n.state, 0)
+                          : support::near(read, n.v.bottomRows(1), 1e-13));
   }
 }
 
@@ -282,9 +282,9 @@ TEST(LinearAttention, NaNReachesItsOwnTokenAndLaterOnes) {
     const auto clean = run();
     n.v(30, 0) = std::numeric_limits<float>::quiet_NaN();
     const auto O = run();
-    EXPECT_TRUE(support::near(O.topRows(30), clean.topRows(30), 1e-6));
+    EXPECT_TRUE(support::near(O.topRows(30), clean.topRows(30), 1e-5));
     EXPECT_TRUE(O.col(0).tail(70).array().isNaN().all());
-    EXPECT_TRUE(support::near(O.rightCols(2), clean.rightCols(2), 1e-6));
+    EXPECT_TRUE(support::near(O.rightCols(2), clean.rightCols(2), 1e-5));
     n.v(30, 0) = 0;
     n.q(40, 0) = std::numeric_limits<float>::infinity();
     const auto with_query = run();

@@ -148,6 +148,23 @@ TEST(PackedSequences, AllocateNothingEach) {
   EXPECT_LE(backwards(attn::Threads{2}), 60);
 }
 
+TEST(Workspace, ServesLinearAndKernelAttention) {
+  const Problem<float> p({.n_q = 140, .n_k = 140, .d = 64, .d_v = 64});
+  const Eigen::MatrixXf decay = -p.K.cwiseAbs() / 10, beta = Eigen::MatrixXf::Ones(140, 1);
+  const attn::Decay<float> decays{attn::view(decay)};
+  const attn::Beta<float> betas{attn::view(beta)};
+  const attn::LinearAttention layer;
+  attn::LinearAttentionState<float> state(1, 1, 64, 64);
+  attn::Workspace workspace;
+  Eigen::MatrixXf O(140, 64);
+  const auto call = [&] {
+    layer.into(O, p.Q, p.K, p.V, decays, betas, state, workspace);
+    attn::kernel_attention_into(O, p.Q, p.K, p.V, attn::Causal{}, workspace);
+  };
+  call();
+  EXPECT_EQ(allocations_of(call), 0);
+}
+
 TEST(Workspace, GrownByALargeCallServesSmallerOnes) {
   const Problem<float> large(several_tiles);
   attn::Workspace workspace;

@@ -221,8 +221,8 @@ void attention_with_weights_into(TensorView<T> o, engine::Written<T> weights, en
 /// Shapes   dO n_q x d_v; the gradients have the shapes of Q, K and V
 /// Parts    those of the forward call, in the same order (`Attention` makes sure of that)
 /// Cost     10 n_q n_k d flops over visible tiles, O(n) memory: P is computed again from L
-/// Threads  over batches, key-value heads and ranges of keys, 16 at most where parts have parameters
-///          (fewer with more than 65,536 numbers: each has gradients of its own, 4 MiB of float in
+/// Threads  over batches, key-value heads and ranges of keys; at most 16 share the gradients of
+///          parameters (fewer for more than 65,536 numbers: each has its own, 4 MiB of float in
 ///          all); same bits for any number
 /// Source   Dao 2023 (FlashAttention-2), algorithm 2
 template <class Q, class K, class V, class F, class DO, class... Parts>

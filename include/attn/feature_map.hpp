@@ -5,7 +5,9 @@
 // Next: kernel_attention.hpp.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
+#include <type_traits>
 #include <utility>
 
 #include <attn/concepts.hpp>
@@ -61,10 +63,10 @@ namespace engine {
 template <class A, class Map>
 void apply_map(const Map& map, A* x, Index count) {
   if constexpr (Map::takes_packs) {
-    for (Index i = 0; i < count; i += Pack<A>::width) {
-      const Index lanes = std::min(Pack<A>::width, count - i);
-      store_first_as(map(load_first_as<A>(x + i, lanes)), x + i, lanes);
-    }
+    using P = Pack<A>;
+    Index i = 0;
+    for (; i + P::width <= count; i += P::width) map(P::load(x + i)).store(x + i);
+    if (i < count) store_first_as(map(load_first_as<A>(x + i, count - i)), x + i, count - i);
   } else {
     for (Index i = 0; i < count; ++i) x[i] = map(x[i]);
   }

@@ -75,17 +75,26 @@ class PartGradients {
   auto& at() {
     return std::get<I>(gradients_);
   }
-  /// Private to the engine: how many numbers these are.
+  /// Private to the engine: whether every part names the members of its gradients.
+  static constexpr bool can_add =
+      (true && ... && requires(engine::GradientOf<Parts, A> & g) { g.members(); });
+  /// Private to the engine: how many numbers these are; more than any where they cannot be added.
   Index size() {
-    return std::apply([](auto&... member) { return (Index(0) + ... + count(member)); }, members());
+    if constexpr (can_add)
+      return std::apply([](auto&... member) { return (Index(0) + ... + count(member)); },
+                        members());
+    else
+      return std::numeric_limits<Index>::max();
   }
   /// Private to the engine: adds the gradients of the same parts.
   void add(PartGradients& other) {
-    const auto to = members(), from = other.members();
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      ((std::get<I>(to) += std::get<I>(from)), ...);
+    if constexpr (can_add) {
+      const auto to = members(), from = other.members();
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        ((std::get<I>(to) += std::get<I>(from)), ...);
+      }
+      (std::make_index_sequence<std::tuple_size_v<decltype(to)>>());
     }
-    (std::make_index_sequence<std::tuple_size_v<decltype(members())>>());
   }
 
  private:

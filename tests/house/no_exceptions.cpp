@@ -96,6 +96,18 @@ void pooling_averages(const Problem& p) {
   require(gradient.input.rows() == 6, "the gradient of a pooling's input");
 }
 
+void linear_forms_agree(const Problem& p) {
+  attn::LinearAttention layer({.rule = attn::UpdateRule::linear, .scale = 1});
+  attn::LinearAttentionState<float> state;
+  const MatrixXf O = layer(p.Q, p.K, p.V, state);
+  require_close(O.row(0), p.Q.row(0) * p.K.row(0).transpose() * p.V.row(0), "linear attention");
+  const auto forward = attn::kernel_attention_forward(p.Q, p.K, p.V, attn::Causal{});
+  require_close(forward.output.row(0), p.V.row(0), "the first query of a causal kernel attention");
+  const auto gradient =
+      attn::kernel_attention_backward(p.Q, p.K, p.V, forward, p.dO, attn::Causal{});
+  require(gradient.key.rows() == 6, "the gradients of kernel attention");
+}
+
 // Ends the program: 0 when the message is the one about K's columns.
 void expect_columns_message(const char* message) {
   const char* sentence = "K has 5 columns and Q has 4";
@@ -114,6 +126,7 @@ int main() {
   merged_halves_are_the_whole(problem);
   backward_is_the_slope(problem);
   pooling_averages(problem);
+  linear_forms_agree(problem);
 
   attn::set_error_handler(&expect_columns_message);
   const MatrixXf wrong = MatrixXf::Ones(6, 5);

@@ -130,13 +130,13 @@ inline constexpr Index most_set_numbers = Index(1) << 20;
 inline Index gradient_sets(Index tasks, Index parameters, Index products) {
   constexpr Index most_sets = 16, products_a_number = 64;
   if (parameters == 0) return tasks;
-  const Index most = std::min({most_sets, tasks, most_set_numbers / parameters,
-                               products / (products_a_number * parameters)});
+  const Index most = std::min(
+      {most_sets, tasks, most_set_numbers / parameters, products / products_a_number / parameters});
   return std::max<Index>(most, 1);
 }
 
-/// Adds the gradients of parameters to `gradients`, in an order that the sizes alone fix, and writes
-/// the others.
+/// Writes the gradients of Q, K and V and adds those of parameters to `gradients`, in an order that
+/// the sizes alone fix.
 template <class T, class Program, class Executor>
 void run_backward(const Inputs<T>& in, const Program& program, const Executor& executor,
                   Workspace& workspace,

@@ -27,7 +27,7 @@ namespace engine {
 
 /// c += a b: `depth` steps of packs * group multiply-adds. Between steps a moves by a_step and b by
 /// b_step; b_next lies between the numbers that one step broadcasts. Where a step takes a whole
-/// cache line of b (double), a tile of b outgrows the first level, so its lines are asked for ahead.
+/// cache line of b (double), a tile of b outgrows the first level: its lines are asked for ahead.
 template <Index packs, Index group, Index b_next, class A>
 ATTN_INLINE void multiply(Pack<A> (&c)[group][packs], const A* a, Index a_step, const A* b,
                           Index b_step, Index depth) {

@@ -52,14 +52,8 @@ struct KernelBackwardViews {
 template <class A, class T>
 void load_rows(const Slice<const T>& from, Index first, Index count, bool backwards, A* staging,
                const Rows<A>& to) {
-  if (count == 0 || from.features == 0) return;
-  load_operand<A>(from, first, count, staging).visit([&](const auto& m) {
-    auto rows = map_rows(to, count, from.features);
-    if (backwards)
-      rows = m.colwise().reverse();
-    else
-      rows = m;
-  });
+  read_tokens(from, first, count, staging, to);
+  if (backwards) map_rows(to, count, from.features).colwise().reverseInPlace();
 }
 
 /// What the walks of one batch and key-value head share.
@@ -87,11 +81,11 @@ class KernelWalk {
 
   void load_queries(Index h, Index first, Index count, bool backwards, const Rows<A>& to) const {
     load_rows<A>(of_query(in_.q, h), first, count, backwards, staging_, to);
-    for (Index r = 0; r < count; ++r) apply_map(map_, to.row(r), d());
+    apply_to_rows(to, count);
   }
   void load_keys(Index first, Index count, bool backwards, const Rows<A>& to) const {
     load_rows<A>(of_key(in_.k), first, count, backwards, staging_, to);
-    for (Index r = 0; r < count; ++r) apply_map(map_, to.row(r), d());
+    apply_to_rows(to, count);
   }
   /// V' = (V, 1).
   void load_values(Index first, Index count, bool backwards, const Rows<A>& to) const {
@@ -110,6 +104,11 @@ class KernelWalk {
   }
 
  private:
+  void apply_to_rows(const Rows<A>& rows, Index count) const {
+    if (rows.stride == d()) return apply_map(map_, rows.data, count * d());
+    for (Index r = 0; r < count; ++r) apply_map(map_, rows.row(r), d());
+  }
+
   const Inputs<T>& in_;
   const Map& map_;
   A* staging_;

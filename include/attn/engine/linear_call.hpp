@@ -29,14 +29,14 @@ namespace engine {
 /// what states are.
 template <class T, class S>
 struct LinearViews {
-  TensorView<T> output;       ///< {batch, query head, token, d_v}
-  TensorView<const T> q;      ///< {batch, query head, token, d_k}
-  TensorView<const T> k;      ///< {batch, key-value head, token, d_k}
-  TensorView<const T> v;      ///< {batch, key-value head, token, d_v}
-  TensorView<const T> decay;  ///< {batch, key-value head, token, d_k or 1}
-  TensorView<const T> beta;   ///< {batch, key-value head or 1, token, 1}
-  TensorView<const S> past;   ///< {batch, key-value head, d_k, d_v}
-  TensorView<S> present;
+  TensorView<T> output{};       ///< {batch, query head, token, d_v}
+  TensorView<const T> q{};      ///< {batch, query head, token, d_k}
+  TensorView<const T> k{};      ///< {batch, key-value head, token, d_k}
+  TensorView<const T> v{};      ///< {batch, key-value head, token, d_v}
+  TensorView<const T> decay{};  ///< {batch, key-value head, token, d_k or 1}
+  TensorView<const T> beta{};   ///< {batch, key-value head or 1, token, 1}
+  TensorView<const S> past{};   ///< {batch, key-value head, d_k, d_v}
+  TensorView<S> present{};
 
   Index tokens() const { return q.tokens(); }
   Index group() const { return q.heads() / k.heads(); }
@@ -200,38 +200,32 @@ class LinearTask {
     if constexpr (std::is_same_v<A, S>)
       if (is_given(x_.present) && x_.present.strides[3] == 1 && x_.present.strides[2] >= x_.d_v())
         state = {x_.present.pointer(batch_, head_, 0), x_.present.strides[2]};
-    RowsMap<A> rows = map_rows(state, x_.d_k(), x_.d_v());
     if (!is_given(x_.past))
-      rows.setZero();
+      map_rows(state, x_.d_k(), x_.d_v()).setZero();
     else if (static_cast<const void*>(x_.past.pointer(batch_, head_, 0)) != state.data)
-      copy(Slice<const S>(x_.past, batch_, head_), 0, x_.d_k(), rows);
+      read(Slice<const S>(x_.past, batch_, head_), 0, x_.d_k(), state);
     return state;
   }
 
-  template <class U, class M>
-  void copy(const Slice<const U>& from, Index first, Index count, M&& to, A factor = A(1)) const {
-    load_operand<A>(from, first, count, scratch_.staging).visit([&](const auto& m) {
-      if (factor == A(1))
-        to = m;
-      else
-        to = factor * m;
-    });
+  template <class U>
+  void read(const Slice<const U>& from, Index first, Index count, const Rows<A>& to,
+            A factor = A(1)) const {
+    read_tokens(from, first, count, scratch_.staging, to, factor);
   }
 
   TokenBlock<A> load(Index first, Index count) const {
     const Index group = x_.group(), d_k = x_.d_k(), d_v = x_.d_v();
     const Rows<A> v{scratch_.v, padded<A>(d_v)};
     for (Index h = 0; h < group; ++h)
-      copy(Slice<const T>(x_.q, batch_, query_head(h)), first, count,
-           RowsMap<A>(scratch_.q + h * d_k, count, d_k, Eigen::OuterStride<>(group * d_k)), scale_);
-    copy(Slice<const T>(x_.k, batch_, head_), first, count,
-         map_rows(Rows<A>{scratch_.k, d_k}, count, d_k));
-    copy(Slice<const T>(x_.v, batch_, head_), first, count, map_rows(v, count, d_v));
+      read(Slice<const T>(x_.q, batch_, query_head(h)), first, count,
+           {scratch_.q + h * d_k, group * d_k}, scale_);
+    read(Slice<const T>(x_.k, batch_, head_), first, count, {scratch_.k, d_k});
+    read(Slice<const T>(x_.v, batch_, head_), first, count, v);
     clear_padding(v, count, d_v);
     if (rule_.decays) load_factors(first, count);
     if (rule_.is_delta)
-      copy(Slice<const T>(x_.beta, batch_, x_.beta.heads() == 1 ? 0 : head_), first, count,
-           map_rows(Rows<A>{scratch_.beta, 1}, count, 1));
+      read(Slice<const T>(x_.beta, batch_, x_.beta.heads() == 1 ? 0 : head_), first, count,
+           {scratch_.beta, 1});
     return {.count = count,
             .group = group,
             .d_k = d_k,
@@ -248,8 +242,7 @@ class LinearTask {
 
   void load_factors(Index first, Index count) const {
     const Index width = x_.decay.features();
-    copy(Slice<const T>(x_.decay, batch_, head_), first, count,
-         map_rows(Rows<A>{scratch_.factor, width}, count, width));
+    read(Slice<const T>(x_.decay, batch_, head_), first, count, {scratch_.factor, width});
     exponentiate(scratch_.factor, count * width);
   }
 

@@ -158,7 +158,7 @@ void run_packed_backward(const Inputs<T>& in, const CumulativeLengths& packed,
                  g);
   };
   const Index parameters = gradients.size();
-  if (parameters * packed.count() > most_set_numbers) {
+  if (parameters > most_set_numbers / std::max<Index>(packed.count(), 1)) {
     for_each_sequence(in, packed, CallingThread{}, workspace,
                       [&](const Sequence<T>& one, const auto& by, Workspace& scratch) {
                         backward(one, by, scratch, gradients);

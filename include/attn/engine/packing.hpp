@@ -114,6 +114,18 @@ void pack(const Operand<A>& from, Index group, A* to, A factor = A(1)) {
   }
 }
 
+/// Reads tokens first, first + 1, ... as rows, times a factor. `buffer` holds as many numbers as
+/// are read.
+template <class A, class T>
+ATTN_NOINLINE void read_tokens(const Slice<const T>& from, Index first, Index count, A* buffer,
+                               const Rows<A>& to, A factor = A(1)) {
+  const Operand<A> m = load_operand<A>(from, first, count, buffer);
+  if (m.row_major)
+    copy_rows<A>({m.data, m.stride}, to, m.rows, m.cols, factor);
+  else
+    copy_transposed<A>({m.data, m.stride}, to, m.cols, m.rows, factor);
+}
+
 /// Writes a matrix to tokens first, first + 1, ... in their storage type; nothing where the view is
 /// one of nothing. `buffer` holds as many numbers as the matrix.
 template <class A, class T>
