@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # cmake -P cmake/test.cmake: gets what is missing, builds everything and runs every test.
 #
-#   build/test      tests, benchmarks and examples with the machine's C++ compiler
-#   build/sanitize  the tests under the address and undefined-behaviour sanitizers, compiled for
+#   build/test      benchmarks, examples and the tests, without those that take long to compile,
+#                   with the machine's C++ compiler
+#   build/sanitize  every test under the address and undefined-behaviour sanitizers, compiled for
 #                   this machine's processor, so that its vector width is tested as well; with
-#                   clang++ where it can do that, so that a second compiler runs every test
+#                   clang++ where it can do that, so that two compilers are tested
 #   build/avx2      the programs that show what vector instructions compute, optimised, with AVX2 and
 #                   FMA, where this processor has them; build/test has SSE2 on x86
 #   build/scalar    the same programs with Eigen's scalar fallback, EIGEN_DONT_VECTORIZE
@@ -12,7 +13,7 @@
 #                   are here or can be installed
 #   build/clang     what headers, package and compile-time errors promise, with clang++ where it is
 #
-# Every test with one kind of vector instructions, by hand, is for example
+# Every test with the machine's compiler and one kind of vector instructions is for example
 #
 #   cmake --workflow --preset avx2
 #
@@ -64,8 +65,10 @@ endfunction()
 
 set(suites test sanitize)
 # Nothing is timed here. Without optimisation the tests compile in two thirds of the time; what
-# optimisation may get wrong shows in benchmarks and examples, which check their results, and below.
-attn_build_suite(test -DATTN_TEST_OPTIMIZATION=-O0 -DATTN_BENCH_OPTIMIZATION=-O1)
+# optimisation may get wrong shows in the examples, which check their results, and below.
+attn_build_suite(test
+  -DATTN_TEST_SELECTION=brief -DATTN_TEST_OPTIMIZATION=-O0 -DATTN_BENCH_OPTIMIZATION=-O0
+)
 find_program(clang clang++ NO_CACHE)
 set(sanitizing_compiler "")
 if(clang)

@@ -40,6 +40,12 @@ struct IsInstance : std::false_type {};
 template <template <class...> class Template, class... T>
 struct IsInstance<Template<T...>, Template> : std::true_type {};
 
+/// Gradients whose numbers can be visited, and so added up.
+template <class G>
+concept NamesMembers = requires(G& gradient) {
+  gradient.members();
+};
+
 /// Index of the n-th true, or the number of flags.
 template <std::size_t Count>
 consteval std::size_t nth_true(const bool (&flags)[Count], std::size_t n) {
@@ -77,7 +83,7 @@ class PartGradients {
   }
   /// Private to the engine: whether every part names the members of its gradients.
   static constexpr bool can_add =
-      (true && ... && requires(engine::GradientOf<Parts, A> & g) { g.members(); });
+      (true && ... && engine::NamesMembers<engine::GradientOf<Parts, A>>);
   /// Private to the engine: how many numbers these are; more than any where they cannot be added.
   Index size() {
     if constexpr (can_add)
