@@ -22,7 +22,10 @@ if(PROJECT_IS_TOP_LEVEL)
   find_program(ATTN_CCACHE ccache)
   mark_as_advanced(ATTN_CCACHE)
   if(ATTN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-    set(CMAKE_CXX_COMPILER_LAUNCHER ${ATTN_CCACHE})
+    # Without this it does not look behind precompiled headers.
+    set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${ATTN_CCACHE}
+    )
   endif()
 endif()
 
