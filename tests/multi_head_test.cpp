@@ -7,6 +7,7 @@
 #include <attn/reference.hpp>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/compare.hpp"
@@ -174,6 +175,30 @@ TEST(MultiHeadAttention, TurnsByThePositionsOfAChunk) {
   const MatrixXd X = support::random(9, 8, 1);
   const MatrixXd last = layer(X.bottomRows(3), X, attn::Causal{}, attn::PositionOffset{.query = 6});
   EXPECT_TRUE(support::near(last, layer(X, attn::Causal{}).bottomRows(3), 1e-14));
+}
+
+TEST(MultiHeadAttention, TurnsPackedSequencesByPositionsOfTheirOwn) {
+  const Layer layer = made({.embed_dim = 12, .num_heads = 2, .rotary = {{}}, .qk_norm = true});
+  const attn::CumulativeLengths packed{{0, 4, 4, 9}};
+  const MatrixXd X = support::random<double>(9, 12, 3), dY = support::random<double>(9, 12, 4);
+  const attn::Causal mask;
+  const auto forward = layer.forward(X, packed, mask);
+  const auto gradient = layer.backward(forward, dY);
+  MatrixXd weight = MatrixXd::Zero(36, 12);
+  for (const auto& [first, count] : {std::pair{0, 4}, std::pair{4, 5}}) {
+    const auto alone = layer.forward(X.middleRows(first, count), mask);
+    const auto gradient_alone = layer.backward(alone, dY.middleRows(first, count));
+    EXPECT_TRUE(support::near(forward.output.middleRows(first, count), alone.output, 1e-12));
+    EXPECT_TRUE(
+        support::near(gradient.input.middleRows(first, count), gradient_alone.input, 1e-12));
+    weight += gradient_alone.parameters.in_proj_weight;
+  }
+  EXPECT_TRUE(support::near(gradient.parameters.in_proj_weight, weight, 1e-11));
+}
+
+TEST(MultiHeadAttention, SaysWhichPackingDoesNotFitBeforeItTurnsAnything) {
+  const Layer layer = made({.embed_dim = 12, .num_heads = 2, .rotary = {{}}});
+  EXPECT_THROW(layer(MatrixXd(9, 12), attn::CumulativeLengths{{0, 4, 10}}), attn::ShapeError);
 }
 
 TEST(MultiHeadAttention, InHalfPrecisionComputesInFloat) {

@@ -117,7 +117,7 @@ class MultiHeadAttention {
   Tokens weights(const X& x, Args&&... memory_and_parts) const {
     return with_trace(
         [&](auto trace, auto&... parts) {
-          project(trace, engine::part_of<role::position_offset>(engine::default_offset, parts...));
+          project(trace, parts...);
           const engine::Inputs<T> in = inputs_of(trace);
           Tokens P(in.q.batches() * in.q.heads() * in.n_q(), in.n_k());
           engine::Outputs<T, A> out{{}, {}, {}, true};
@@ -154,7 +154,7 @@ class MultiHeadAttention {
     static_assert(accepts<Parts...>());
     static_assert(engine::diagnose_cache_call<T, X, Parts...>());
     Trace trace = start(x);
-    project(trace, {.query = cache.size(), .key = cache.size()});
+    project(trace, PositionOffset{.query = cache.size(), .key = cache.size()});
     const engine::Inputs<T> in = inputs_of(trace);
     trace.attended.resize(trace.input[0].rows(), sizes_.embed_dim);
     engine::Appended appended(cache, in.k, in.v);
@@ -262,7 +262,8 @@ class MultiHeadAttention {
   }
 
   /// Makes q, k and v as attention reads them.
-  void project(Trace& trace, const PositionOffset& offset) const {
+  template <class... Parts>
+  void project(Trace& trace, const Parts&... parts) const {
     const auto p = plan(trace);
     for (std::size_t c = 0; c < trace.inputs; ++c) {
       trace.projected[c].resize(trace.input[c].rows(), p.width(c));
@@ -271,30 +272,45 @@ class MultiHeadAttention {
                        p.weight(parameters, first, width), p.bias(parameters, first, width));
       });
     }
-    if (sizes_.qk_norm) trace.before_norm = trace.projected;
-    prepare(heads<T>(trace, trace.projected, Projected::query), parameters.q_norm.weight,
-            offset.query);
-    prepare(heads<T>(trace, trace.projected, Projected::key), parameters.k_norm.weight, offset.key);
+    const auto q = heads<T>(trace, trace.projected, Projected::query),
+               k = heads<T>(trace, trace.projected, Projected::key);
+    if (sizes_.qk_norm) {
+      trace.before_norm = trace.projected;
+      norm(q, parameters.q_norm.weight);
+      norm(k, parameters.k_norm.weight);
+    }
+    turn(
+        q, k, [](const auto& rotary, const auto& x, Index at) { rotary.apply(x, at); }, parts...);
   }
-  /// Norm and rotation of queries or keys, in place.
-  void prepare(const TensorView<T>& view, const VectorX<T>& norm_weight, Index position) const {
-    if (sizes_.qk_norm)
-      engine::norm_heads(view, VectorX<A>(norm_weight.template cast<A>()), options_.qk_norm_eps);
-    if (rotary_) rotary_->apply(view, position);
+  void norm(const TensorView<T>& x, const VectorX<T>& weight) const {
+    engine::norm_heads(x, VectorX<A>(weight.template cast<A>()), options_.qk_norm_eps);
   }
-  /// Turns a gradient by prepared queries or keys into that by their projections, in place.
-  void unprepare(const TensorView<T>& d, const TensorView<const T>& before_norm,
-                 const VectorX<T>& norm_weight, VectorX<A>& d_norm_weight, Index position) const {
-    if (rotary_) rotary_->apply_backward(d, position);
-    if (sizes_.qk_norm)
-      d_norm_weight = engine::norm_heads_backward(
-          d, before_norm, VectorX<A>(norm_weight.template cast<A>()), options_.qk_norm_eps);
+  /// The gradient of its weight; turns that by its result into that by its input, in place.
+  VectorX<A> norm_backward(const TensorView<T>& d, const TensorView<const T>& before,
+                           const VectorX<T>& weight) const {
+    return engine::norm_heads_backward(d, before, VectorX<A>(weight.template cast<A>()),
+                                       options_.qk_norm_eps);
+  }
+  /// apply(rotary, tokens, position of the first) for queries and keys, by sequences where those
+  /// are packed; nothing without rotary positions.
+  template <class F, class... Parts>
+  void turn(const TensorView<T>& q, const TensorView<T>& k, F&& apply,
+            const Parts&... parts) const {
+    if (!rotary_) return;
+    const auto& offset = engine::part_of<role::position_offset>(engine::default_offset, parts...);
+    engine::for_each_sequence_of(
+        name, q, k,
+        [&](const TensorView<T>& queries, const TensorView<T>& keys) {
+          apply(*rotary_, queries, offset.query);
+          apply(*rotary_, keys, offset.key);
+        },
+        parts...);
   }
 
   /// From the inputs of a trace to its `attended`; log_sum_exp may be null.
   template <class... Parts>
   void attend(Trace& trace, A* log_sum_exp, Parts&... parts) const {
-    project(trace, engine::part_of<role::position_offset>(engine::default_offset, parts...));
+    project(trace, parts...);
     const engine::Inputs<T> in = inputs_of(trace);
     trace.attended.resize(trace.input[0].rows(), sizes_.embed_dim);
     const engine::Outputs<T, A> out{attended_view<T>(trace, trace.attended),
@@ -326,11 +342,15 @@ class MultiHeadAttention {
     views.d_query = d_q, views.d_key = d_k;
     views.d_value = heads<T>(trace, d_projected, Projected::value);
     auto of_parts = engine::backward_call(name, in, views, parts...);
-    const auto& offset = engine::part_of<role::position_offset>(engine::default_offset, parts...);
-    unprepare(d_q, heads<const T>(trace, trace.before_norm, Projected::query),
-              parameters.q_norm.weight, gradient.q_norm.weight, offset.query);
-    unprepare(d_k, heads<const T>(trace, trace.before_norm, Projected::key),
-              parameters.k_norm.weight, gradient.k_norm.weight, offset.key);
+    turn(
+        d_q, d_k, [](const auto& rotary, const auto& d, Index at) { rotary.apply_backward(d, at); },
+        parts...);
+    if (sizes_.qk_norm) {
+      const auto before = [&](Projected p) { return heads<const T>(trace, trace.before_norm, p); };
+      gradient.q_norm.weight =
+          norm_backward(d_q, before(Projected::query), parameters.q_norm.weight);
+      gradient.k_norm.weight = norm_backward(d_k, before(Projected::key), parameters.k_norm.weight);
+    }
     return of_parts;
   }
 

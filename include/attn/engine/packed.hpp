@@ -72,6 +72,20 @@ struct Sequence {
   }
 };
 
+/// f(queries, keys) of each packed sequence, or of all tokens where none are packed.
+template <class U, class F, class... Parts>
+void for_each_sequence_of(const char* name, const TensorView<U>& q, const TensorView<U>& k, F&& f,
+                          [[maybe_unused]] const Parts&... parts) {
+  if constexpr (is_packed<Parts...>) {
+    const CumulativeLengths& packed = part_of<role::sequences>(nullptr, parts...);
+    packed.check_fits(name, q.batches(), q.tokens(), k.tokens());
+    for (Index b = 0; b < packed.count(); ++b)
+      f(cut_tokens(q, packed.queries(b)), cut_tokens(k, packed.keys(b)));
+  } else {
+    f(q, k);
+  }
+}
+
 /// Whether a sequence is better shared among the workers than given to one: alone it would keep
 /// the others waiting, and it is worth the start of threads.
 struct LongSequence {
