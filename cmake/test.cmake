@@ -68,6 +68,7 @@ set(suites test sanitize)
 # optimisation may get wrong shows in the examples, which check their results, and below.
 attn_build_suite(test
   -DATTN_TEST_SELECTION=brief -DATTN_TEST_OPTIMIZATION=-O0 -DATTN_BENCH_OPTIMIZATION=-O0
+  -DATTN_EXAMPLE_OPTIMIZATION=-O1
 )
 find_program(clang clang++ NO_CACHE)
 set(sanitizing_compiler "")
