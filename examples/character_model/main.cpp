@@ -78,9 +78,10 @@ class Program {
     if (model_) encode(corpus);
     const Index needed = options_.load.empty() ? options_.shape.context + 1 : 1;
     if (static_cast<Index>(train_.size()) < needed || validation_.size() < 2)
-      throw DataError(corpus.source, "the text is too short: nine tenths of it train, and must be "
-                                     "longer than --context, " +
-                                         std::to_string(options_.shape.context) + " characters.");
+      throw DataError(corpus.source, "the text is too short: " + std::to_string(train_.size()) +
+                                         " characters train and " +
+                                         std::to_string(validation_.size()) + " validate, and " +
+                                         std::to_string(needed) + " and 2 are needed.");
     report_.best_loss = corpus.best_loss;
     report_.parameters = count_parameters();
     if (options_.text.empty()) std::cout << "No file given: the text is made up.\n";

@@ -45,19 +45,6 @@ inline std::string contradiction(const DecoderShape& shape) {
 
 namespace detail {
 
-inline DataError damaged(const std::string& path, const std::string& what) {
-  return DataError(path, 2, "the description of the saved model is damaged: " + what + ".");
-}
-
-/// Sizes beyond these are damage, not models.
-inline Index checked_size(const std::string& path, const nlohmann::json& description,
-                          const char* name) {
-  constexpr Index kLargest = 65536;
-  const Index size = description.at(name).get<Index>();
-  if (size >= 1 && size <= kLargest) return size;
-  throw damaged(path, std::string("its ") + name + " is " + std::to_string(size));
-}
-
 inline DecoderShape described_shape(const std::string& path, const nlohmann::json& description) {
   const auto size = [&](const char* name) { return checked_size(path, description, name); };
   const DecoderShape shape{.layers = size("layers"),
@@ -77,7 +64,7 @@ inline CharacterModel load_model(const std::string& path) {
   const WeightsFile file(path, kModelKind);
   try {
     Alphabet alphabet(file.description().at("characters").get<std::vector<std::string>>());
-    if (alphabet.size() < 1) throw detail::damaged(path, "it knows no character");
+    if (alphabet.size() < 1) throw damaged(path, "it knows no character");
     DecoderShape shape = detail::described_shape(path, file.description());
     shape.characters = alphabet.size();
     CharacterModel model{std::move(alphabet), Decoder<float>(shape, 0)};
@@ -85,7 +72,7 @@ inline CharacterModel load_model(const std::string& path) {
     file.copy_to(parameters);
     return model;
   } catch (const nlohmann::json::exception& error) {
-    throw detail::damaged(path, error.what());
+    throw damaged(path, error.what());
   }
 }
 

@@ -159,9 +159,7 @@ class Trainer {
  private:
   using Clock = std::chrono::steady_clock;
 
-  double elapsed() const {
-    return std::chrono::duration<double>(Clock::now() - start_).count();
-  }
+  double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
   bool is_over() const {
     return interrupted() || (options_.seconds > 0 && elapsed() >= options_.seconds);
   }

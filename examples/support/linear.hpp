@@ -17,9 +17,8 @@ class BasicLinear {
  public:
   /// Weights are drawn with variance 1 / inputs, so that outputs keep the scale of the inputs.
   BasicLinear(Index inputs, Index outputs, Random& random)
-      : weight_(
-            random.normal_matrix(outputs, inputs, 1 / std::sqrt(static_cast<float>(inputs)))
-                .template cast<T>()),
+      : weight_(random.normal_matrix(outputs, inputs, 1 / std::sqrt(static_cast<float>(inputs)))
+                    .template cast<T>()),
         bias_(VectorOf<T>::Zero(outputs)),
         weight_gradient_(MatrixOf<T>::Zero(outputs, inputs)),
         bias_gradient_(VectorOf<T>::Zero(outputs)) {}

@@ -63,8 +63,8 @@ class Progress {
     const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
     const double count = static_cast<double>(done_);
     char numbers[96];
-    std::snprintf(numbers, sizeof numbers, "  loss %.4f  %8.0f ",
-                  loss_sum_ / std::max(count, 1.0), count / std::max(seconds, 1e-9));
+    std::snprintf(numbers, sizeof numbers, "  loss %.4f  %8.0f ", loss_sum_ / std::max(count, 1.0),
+                  count / std::max(seconds, 1e-9));
     return title_ + bar + numbers + unit_ + "/s";
   }
 

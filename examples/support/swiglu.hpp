@@ -46,8 +46,8 @@ class SwiGlu {
     const MatrixOf<T> s = sigmoid(f.gate);
     const MatrixOf<T> d_up = d_hidden.array() * f.gate.array() * s.array();
     // silu' = s + g s (1 - s)
-    const MatrixOf<T> d_gate = d_hidden.array() * f.up.array() * s.array() *
-                               (1 + f.gate.array() * (1 - s.array()));
+    const MatrixOf<T> d_gate =
+        d_hidden.array() * f.up.array() * s.array() * (1 + f.gate.array() * (1 - s.array()));
     return up_.backward(f.input, d_up) + gate_.backward(f.input, d_gate);
   }
 
