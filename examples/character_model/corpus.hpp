@@ -25,7 +25,8 @@ struct Corpus {
 inline Corpus made_up_corpus(std::uint64_t seed) {
   constexpr std::size_t kTrainLines = 4000, kValidationLines = 400;
   Random random(seed);
-  Corpus corpus{.source = "the made-up text"};
+  Corpus corpus;
+  corpus.source = "the made-up text";
   corpus.train = made_up_text(kTrainLines, random);
   corpus.validation = made_up_text(kValidationLines, random);
   corpus.best_loss = best_made_up_loss();
