@@ -115,7 +115,7 @@ TEST(Decoder, GradientsOfTheWholeAreThoseOfCentralDifferences) {
     return cross_entropy(row_softmax(model.logits(batch.characters, batch.count)), batch.next).loss;
   };
   EXPECT_NEAR(model.differentiate(batch), loss(), 1e-12);
-  ASSERT_EQ(parameters.size(), 1u + 2 * (1 + 4 + 1 + 6) + 1 + 2);
+  ASSERT_EQ(parameters.size(), 1u + 2 * (1 + 6 + 1 + 6) + 1 + 2);
   expect_parameter_gradients(parameters, loss);
 }
 

@@ -29,12 +29,12 @@
 namespace examples {
 
 struct TrainingOptions {
-  Index steps = 1200;
+  Index steps = 2000;
   double seconds = 0;     // after which training ends early; 0: no limit
   Index batch_size = 16;  // windows a step
   Index report_every = 100;
   double largest_gradient = 1;
-  AdamOptions adam{.learning_rate = 4e-3f, .second_decay = 0.99f, .weight_decay = 0.01f};
+  AdamOptions adam{.learning_rate = 8e-3f, .second_decay = 0.99f, .weight_decay = 0.01f};
   std::uint64_t seed = 1;
   Index threads = 2;
 };
