@@ -190,15 +190,15 @@ TEST(MadeUpText, SaysTheSameTwiceInAnyOrder) {
     std::vector<std::string> facts;
     for (std::size_t at = 0; at < line.size(); at += 8) facts.push_back(line.substr(at, 6));
     std::string order;
-    for (std::size_t k = 3; k < 6; ++k)
-      for (std::size_t first = 0; first < 3; ++first)
+    for (std::size_t k = 2; k < 4; ++k)
+      for (std::size_t first = 0; first < 2; ++first)
         if (facts[first] == facts[k]) order += static_cast<char>('0' + static_cast<int>(first));
     ++orders[order];
   }
-  EXPECT_EQ(orders.size(), 6u);
+  EXPECT_EQ(orders.size(), 2u);
   for (const auto& [order, count] : orders) {
-    EXPECT_EQ(order.size(), 3u);
-    EXPECT_GT(count, 20) << order;
+    EXPECT_EQ(order.size(), 2u);
+    EXPECT_GT(count, 100) << order;
   }
 }
 

@@ -23,7 +23,7 @@ struct Corpus {
 };
 
 inline Corpus made_up_corpus(std::uint64_t seed) {
-  constexpr std::size_t kTrainLines = 4000, kValidationLines = 400;
+  constexpr std::size_t kTrainLines = 6000, kValidationLines = 600;
   Random random(seed);
   Corpus corpus;
   corpus.source = "the made-up text";

@@ -29,7 +29,7 @@
 namespace examples {
 
 struct TrainingOptions {
-  Index steps = 2000;
+  Index steps = 2500;
   double seconds = 0;     // after which training ends early; 0: no limit
   Index batch_size = 16;  // windows a step
   Index report_every = 100;

@@ -7,7 +7,7 @@ file(WRITE ${WORK}/empty.txt "")
 expect(2 ARGS --text empty.txt SAYS "empty.txt: the text is too short: 0 characters train")
 file(WRITE ${WORK}/short.txt "too short\n")
 expect(2 ARGS --text short.txt
-  SAYS "short.txt: the text is too short: 9 characters train and 1 validate, and 97 and 2 are needed.")
+  SAYS "short.txt: the text is too short: 9 characters train and 1 validate, and 65 and 2 are needed.")
 # An invalid byte cannot be written by CMake; a program that turns octal escapes into bytes can.
 execute_process(COMMAND printf "a\\ncaf\\351\\n" OUTPUT_FILE ${WORK}/latin.txt)
 expect(2 ARGS --text latin.txt SAYS "latin.txt:2: byte 4 of this line (0xE9) is not valid UTF-8")
