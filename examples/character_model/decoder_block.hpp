@@ -3,8 +3,8 @@
 //
 //     M = X + attention(norm(X)),   Y = M + swiglu(norm(M))
 //
-// The attention is attn::MultiHeadAttention: causal, rotary positions, grouped queries, and norms of
-// queries and keys, with which it bears a high learning rate.
+// The attention is attn::MultiHeadAttention: causal, rotary positions, grouped queries, and norms
+// of queries and keys, with which it bears a high learning rate.
 #pragma once
 
 #include <algorithm>

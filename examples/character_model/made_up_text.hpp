@@ -4,7 +4,7 @@
 //     ada 27, tom 90: tom 90, ada 27.
 //
 // Two people, a number each; then the same again in another order. Who is first, the numbers and
-// the order are drawn with equal chances, the rest follows, so that the best possible loss is known.
+// the order are drawn with equal chances, the rest follows: the best possible loss is known.
 #pragma once
 
 #include <array>
