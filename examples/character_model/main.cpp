@@ -121,7 +121,7 @@ class Program {
   }
 
   void write_sample() {
-    if (options_.sampling.tokens == 0) return;
+    if (options_.sampling.tokens == 0 || interrupted()) return;
     std::cout << "\nA sample" << (options_.prompt ? "" : ", from the start of a line") << ":\n\n"
               << options_.prompt.value_or("") << std::flush;
     // A sequence of its own, so that a loaded model writes what the trained one wrote.
