@@ -15,24 +15,29 @@
 namespace examples {
 
 /// Softmax of every row.
-inline Matrix row_softmax(const Matrix& logits) {
-  Matrix p = (logits.colwise() - logits.rowwise().maxCoeff()).array().exp();
-  const Vector sums = p.rowwise().sum();
+template <typename T>
+MatrixOf<T> row_softmax(const MatrixOf<T>& logits) {
+  MatrixOf<T> p = (logits.colwise() - logits.rowwise().maxCoeff()).array().exp();
+  const VectorOf<T> sums = p.rowwise().sum();
   return p.array().colwise() / sums.array();
 }
 
-struct CrossEntropy {
-  float loss = 0;
-  Matrix gradient;  // of the loss with respect to the logits
+template <typename T>
+struct BasicCrossEntropy {
+  T loss = 0;
+  MatrixOf<T> gradient;  // of the loss with respect to the logits
 };
+using CrossEntropy = BasicCrossEntropy<float>;
 
-inline CrossEntropy cross_entropy(const Matrix& probabilities, std::span<const Index> labels) {
-  CrossEntropy result{0, probabilities};
-  const float share = 1 / static_cast<float>(std::max<std::size_t>(labels.size(), 1));
+template <typename T>
+BasicCrossEntropy<T> cross_entropy(const MatrixOf<T>& probabilities,
+                                   std::span<const Index> labels) {
+  BasicCrossEntropy<T> result{0, probabilities};
+  const T share = 1 / static_cast<T>(std::max<std::size_t>(labels.size(), 1));
   for (std::size_t b = 0; b < labels.size(); ++b) {
     const auto row = static_cast<Index>(b);
-    const float p = probabilities(row, labels[b]);
-    result.loss -= share * std::log(std::max(p, std::numeric_limits<float>::min()));
+    const T p = probabilities(row, labels[b]);
+    result.loss -= share * std::log(std::max(p, std::numeric_limits<T>::min()));
     result.gradient(row, labels[b]) -= 1;
   }
   result.gradient *= share;

@@ -12,38 +12,41 @@
 
 namespace examples {
 
-class Linear {
+template <typename T>
+class BasicLinear {
  public:
   /// Weights are drawn with variance 1 / inputs, so that outputs keep the scale of the inputs.
-  Linear(Index inputs, Index outputs, Random& random)
-      : weight_(random.normal_matrix(outputs, inputs, 1 / std::sqrt(static_cast<float>(inputs)))),
-        bias_(Vector::Zero(outputs)),
-        weight_gradient_(Matrix::Zero(outputs, inputs)),
-        bias_gradient_(Vector::Zero(outputs)) {}
+  BasicLinear(Index inputs, Index outputs, Random& random)
+      : weight_(random.normal_matrix(outputs, inputs, 1 / std::sqrt(static_cast<float>(inputs)))
+                    .template cast<T>()),
+        bias_(VectorOf<T>::Zero(outputs)),
+        weight_gradient_(MatrixOf<T>::Zero(outputs, inputs)),
+        bias_gradient_(VectorOf<T>::Zero(outputs)) {}
 
-  Matrix forward(const Matrix& X) const {
-    Matrix Y = X * weight_.transpose();
+  MatrixOf<T> forward(const MatrixOf<T>& X) const {
+    MatrixOf<T> Y = X * weight_.transpose();
     Y.rowwise() += bias_.transpose();
     return Y;
   }
 
   /// Overwrites the parameters' gradients and returns dX.
-  Matrix backward(const Matrix& X, const Matrix& dY) {
+  MatrixOf<T> backward(const MatrixOf<T>& X, const MatrixOf<T>& dY) {
     weight_gradient_.noalias() = dY.transpose() * X;
     bias_gradient_ = dY.colwise().sum().transpose();
     return dY * weight_;
   }
 
-  void append_parameters(std::vector<Parameter>& parameters, const std::string& prefix) {
+  void append_parameters(std::vector<BasicParameter<T>>& parameters, const std::string& prefix) {
     parameters.push_back(parameter(prefix + ".weight", weight_, weight_gradient_));
     parameters.push_back(parameter(prefix + ".bias", bias_, bias_gradient_));
   }
 
  private:
-  Matrix weight_;
-  Vector bias_;
-  Matrix weight_gradient_;
-  Vector bias_gradient_;
+  MatrixOf<T> weight_;
+  VectorOf<T> bias_;
+  MatrixOf<T> weight_gradient_;
+  VectorOf<T> bias_gradient_;
 };
+using Linear = BasicLinear<float>;
 
 }  // namespace examples

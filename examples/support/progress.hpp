@@ -20,7 +20,8 @@ inline bool stderr_is_terminal() { return isatty(fileno(stderr)) != 0; }
 
 class Progress {
  public:
-  Progress(std::ostream& out, bool redraw) : out_(out), redraw_(redraw) {}
+  Progress(std::ostream& out, bool redraw, std::string unit = "examples")
+      : out_(out), redraw_(redraw), unit_(std::move(unit)) {}
 
   /// Starts counting `total` examples under a title such as "additive, epoch 3/12".
   void begin(std::string title, Index total) {
@@ -62,13 +63,14 @@ class Progress {
     const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
     const double count = static_cast<double>(done_);
     char numbers[96];
-    std::snprintf(numbers, sizeof numbers, "  loss %.4f  %8.0f examples/s",
-                  loss_sum_ / std::max(count, 1.0), count / std::max(seconds, 1e-9));
-    return title_ + bar + numbers;
+    std::snprintf(numbers, sizeof numbers, "  loss %.4f  %8.0f ", loss_sum_ / std::max(count, 1.0),
+                  count / std::max(seconds, 1e-9));
+    return title_ + bar + numbers + unit_ + "/s";
   }
 
   std::ostream& out_;
   bool redraw_;
+  std::string unit_;
   std::string title_;
   Index total_ = 0;
   Index done_ = 0;

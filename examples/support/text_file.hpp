@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text files as numbered lines of checked UTF-8.
+// Text files as numbered lines of checked UTF-8; results to files.
 #pragma once
 
 #include <algorithm>
@@ -77,6 +77,19 @@ inline std::vector<Line> split_lines(std::string_view text) {
 
 inline std::vector<Line> read_lines(const std::string& path, Encoding encoding = Encoding::kUtf8) {
   return split_lines(read_text(path, encoding));
+}
+
+inline void write_file(const std::string& path, const std::string& content) {
+  std::ofstream out(path, std::ios::binary);
+  out << content;
+  out.flush();
+  if (!out) throw DataError(path, "the file cannot be written.");
+}
+
+/// Asked before the training, so that its result is not lost to a wrong path; changes no file.
+inline void check_writable(const std::string& path) {
+  if (!path.empty() && !std::ofstream(path, std::ios::app))
+    throw DataError(path, "the file cannot be written.");
 }
 
 /// Without the blanks and tabs at both ends.

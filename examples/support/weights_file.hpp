@@ -114,4 +114,18 @@ class WeightsFile {
   std::size_t numbers_ = 0;
 };
 
+/// What a description that cannot be is refused with.
+inline DataError damaged(const std::string& path, const std::string& what) {
+  return DataError(path, 2, "the description of the saved model is damaged: " + what + ".");
+}
+
+/// Sizes beyond these are damage, not models.
+inline Index checked_size(const std::string& path, const nlohmann::json& description,
+                          const char* name) {
+  constexpr Index kLargest = 65536;
+  const Index size = description.at(name).get<Index>();
+  if (size >= 1 && size <= kLargest) return size;
+  throw damaged(path, std::string("its ") + name + " is " + std::to_string(size));
+}
+
 }  // namespace examples

@@ -3,7 +3,6 @@
 // and shows what it looks at. README.md has the commands; classifier.hpp has the model.
 #include <cstddef>
 #include <exception>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "../support/data_error.hpp"
 #include "../support/interrupt.hpp"
 #include "../support/progress.hpp"
+#include "../support/text_file.hpp"
 #include "attention_page.hpp"
 #include "datasets.hpp"
 #include "experiment.hpp"
@@ -24,19 +24,6 @@
 
 namespace examples {
 namespace {
-
-void write_file(const std::string& path, const std::string& content) {
-  std::ofstream out(path, std::ios::binary);
-  out << content;
-  out.flush();
-  if (!out) throw DataError(path, "the file cannot be written.");
-}
-
-/// Asked before the training, so that its result is not lost to a wrong path; changes no file.
-void check_writable(const std::string& path) {
-  if (!path.empty() && !std::ofstream(path, std::ios::app))
-    throw DataError(path, "the file cannot be written.");
-}
 
 /// As tables and JSON call it; self-attention of some kind goes by the name of the kind.
 std::string model_name(AttentionKind kind) {

@@ -33,19 +33,6 @@ inline void save_model(const std::string& path, TextModel& model) {
 
 namespace detail {
 
-inline DataError damaged(const std::string& path, const std::string& what) {
-  return DataError(path, 2, "the description of the saved model is damaged: " + what + ".");
-}
-
-/// Sizes beyond these are damage, not models.
-inline Index checked_size(const std::string& path, const nlohmann::json& description,
-                          const char* name) {
-  constexpr Index kLargest = 65536;
-  const Index size = description.at(name).get<Index>();
-  if (size >= 1 && size <= kLargest) return size;
-  throw damaged(path, std::string("its ") + name + " is " + std::to_string(size));
-}
-
 /// A window of -1 is open.
 inline Index checked_window(const std::string& path, const nlohmann::json& description) {
   const Index window = description.at("window").get<Index>();
@@ -85,7 +72,7 @@ inline TextModel load_model(const std::string& path) {
     file.copy_to(parameters);
     return model;
   } catch (const nlohmann::json::exception& error) {
-    throw detail::damaged(path, error.what());
+    throw damaged(path, error.what());
   }
 }
 

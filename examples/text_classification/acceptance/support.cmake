@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the acceptance tests share: a fresh folder, and running the program with expectations.
-cmake_minimum_required(VERSION 3.25)
-file(REMOVE_RECURSE ${WORK})
-file(MAKE_DIRECTORY ${WORK})
+# What the acceptance tests share.
+include(${CMAKE_CURRENT_LIST_DIR}/../../support/acceptance.cmake)
 
 # A small set that can be learnt: the class is told by one word.
 function(write_texts path)
@@ -11,23 +9,4 @@ function(write_texts path)
     string(APPEND content "pos\ta good film number ${i}\nneg\ta bad film number ${i}\n")
   endforeach()
   file(WRITE ${path} "${content}")
-endfunction()
-
-# expect(<exit code> [SAYS <text>...] ARGS <argument>...): runs the program in WORK; every SAYS text
-# must stand in what it prints.
-function(expect code)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SAYS;ARGS")
-  execute_process(COMMAND ${PROGRAM} ${arg_ARGS} WORKING_DIRECTORY ${WORK}
-    RESULT_VARIABLE result OUTPUT_VARIABLE out ERROR_VARIABLE err
-  )
-  if(NOT result STREQUAL code)
-    message(SEND_ERROR "text_classification ${arg_ARGS}\nended with ${result}, not ${code}:\n${out}${err}")
-  endif()
-  foreach(text IN LISTS arg_SAYS)
-    string(FIND "${out}${err}" "${text}" at)
-    if(at EQUAL -1)
-      message(SEND_ERROR "text_classification ${arg_ARGS}\ndoes not say '${text}':\n${out}${err}")
-    endif()
-  endforeach()
-  set(OUTPUT "${out}${err}" PARENT_SCOPE)
 endfunction()

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names, defaults and limits of the command line; CLI11 does the parsing.
+#include "options.hpp"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include "../support/data_error.hpp"
+#include "saved_model.hpp"
+
+namespace examples {
+namespace {
+
+/// Options of one group, each with its default in the help.
+class Group {
+ public:
+  Group(CLI::App& app, std::string name) : app_(app), name_(std::move(name)) {}
+
+  template <typename T>
+  CLI::Option* operator()(const char* option, T& value, const char* text) {
+    return app_.add_option(option, value, text)->capture_default_str()->group(name_);
+  }
+  CLI::Option* file(const char* option, std::string& value, const char* text) {
+    return app_.add_option(option, value, text)->group(name_);
+  }
+
+ private:
+  CLI::App& app_;
+  std::string name_;
+};
+
+void add_data_options(CLI::App& app, Options& options) {
+  Group add(app, "Data");
+  add.file("--text", options.text, "Learn from this text file (default: a text is made up)");
+  app.add_option("--encoding", options.encoding, "utf-8 or windows-1252")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Encoding>{
+          {"utf-8", Encoding::kUtf8}, {"windows-1252", Encoding::kWindows1252}}))
+      ->group("Data");
+}
+
+void add_model_options(CLI::App& app, DecoderShape& shape) {
+  Group add(app, "Model");
+  add("--layers", shape.layers, "Blocks")->check(CLI::Range(1, 64));
+  add("--embed-dim", shape.embed_dim, "Numbers that describe a character")
+      ->check(CLI::Range(2, 4096));
+  add("--heads", shape.heads, "Query heads of a block")->check(CLI::Range(1, 256));
+  add("--kv-heads", shape.kv_heads, "Key-value heads, each for as many query heads")
+      ->check(CLI::Range(1, 256));
+  add("--hidden", shape.hidden, "Hidden features of a block")->check(CLI::Range(1, 16384));
+  add("--context", shape.context, "Characters that the model looks back at, itself among them")
+      ->check(CLI::Range(2, 65536));
+}
+
+void add_training_options(CLI::App& app, TrainingOptions& training) {
+  Group add(app, "Training");
+  add("--seed", training.seed, "Everything random follows from it");
+  add("--steps", training.steps, "So many")->check(CLI::Range(1, 100000000));
+  add("--seconds", training.seconds, "End after so many, whatever --steps says; 0: no limit")
+      ->check(CLI::Range(0.0, 1e9));
+  add("--batch-size", training.batch_size, "Windows a step")->check(CLI::Range(1, 65536));
+  add("--learning-rate", training.adam.learning_rate, "Of Adam, at its highest")
+      ->check(CLI::Range(1e-7, 1.0));
+  add("--weight-decay", training.adam.weight_decay, "Of Adam, decoupled")
+      ->check(CLI::Range(0.0, 10.0));
+  add("--threads", training.threads, "That share the work; the result is the same")
+      ->check(CLI::Range(1, 1024));
+}
+
+void add_output_options(CLI::App& app, Options& options) {
+  Group add(app, "Output");
+  add.file("--save", options.save, "Write the trained model to this file");
+  add.file("--load", options.load, "Take the model from this file instead of training one");
+  app.add_option("--prompt", options.prompt,
+                 "What the sample goes on from (default: the start of a line)")
+      ->group("Output");
+  add("--tokens", options.sampling.tokens, "Characters of the sample")
+      ->check(CLI::Range(0, 100000000));
+  add("--temperature", options.sampling.temperature, "Of the sample; 0: always the likeliest")
+      ->check(CLI::Range(0.0, 100.0));
+  add("--top-k", options.sampling.top_k, "Draw from the so many likeliest; 0: from all")
+      ->check(CLI::Range(0, 65536));
+  add.file("--metrics", options.metrics, "Write the results as JSON to this file");
+  add("--html", options.page, "Where the page with the loss curve goes");
+  app.add_flag("--quiet", options.quiet, "No progress")->group("Output");
+}
+
+/// What the limits of single options cannot say; empty where all is well.
+std::string contradiction_of(const CLI::App& app, const Options& options) {
+  if (options.prompt && options.prompt->empty()) return "--prompt needs a character or more.";
+  if (options.load.empty()) return contradiction(options.shape);
+  for (const char* option :
+       {"--layers", "--embed-dim", "--heads", "--kv-heads", "--hidden", "--context"}) {
+    if (app.count(option) > 0) return std::string(option) + " means a new model, not --load's.";
+  }
+  return {};
+}
+
+}  // namespace
+
+ParsedOptions parse_options(int argc, const char* const* argv) {
+  ParsedOptions parsed;
+  CLI::App app{
+      "Trains a small decoder on the characters of a text and lets it go on with a prompt.\n"
+      "Without a file it makes up a text for which the best possible loss is known.",
+      "character_model"};
+  add_data_options(app, parsed.options);
+  add_model_options(app, parsed.options.shape);
+  add_training_options(app, parsed.options.training);
+  add_output_options(app, parsed.options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    parsed.exit_code = app.exit(help);
+    return parsed;
+  } catch (const CLI::Error& error) {
+    std::cerr << "character_model: " << error.what() << " (--help lists the options)\n";
+    parsed.exit_code = kBadDataExitCode;
+    return parsed;
+  }
+  const std::string wrong = contradiction_of(app, parsed.options);
+  if (!wrong.empty()) {
+    std::cerr << "character_model: " << wrong << '\n';
+    parsed.exit_code = kBadDataExitCode;
+  }
+  return parsed;
+}
+
+}  // namespace examples

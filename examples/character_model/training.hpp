@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training: random windows, Adam with warm-up and cosine, and the loss on text that was not seen.
+//
+// A batch is shared out among copies of the model in parts of a fixed size, and their gradients are
+// added in order, so that the result does not depend on the number of threads.
+#pragma once
+
+#include <algorithm>
+#include <attn/executor.hpp>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "../support/adam.hpp"
+#include "../support/console_table.hpp"
+#include "../support/cross_entropy.hpp"
+#include "../support/gradient_norm.hpp"
+#include "../support/interrupt.hpp"
+#include "../support/learning_rate.hpp"
+#include "../support/progress.hpp"
+#include "decoder.hpp"
+#include "text_windows.hpp"
+
+namespace examples {
+
+struct TrainingOptions {
+  Index steps = 2500;
+  double seconds = 0;     // after which training ends early; 0: no limit
+  Index batch_size = 16;  // windows a step
+  Index report_every = 100;
+  double largest_gradient = 1;
+  AdamOptions adam{.learning_rate = 8e-3f, .second_decay = 0.99f, .weight_decay = 0.01f};
+  std::uint64_t seed = 1;
+  Index threads = 2;
+};
+
+/// The mean loss in nats a character over all of a text but its first character.
+inline double mean_loss(const Decoder<float>& model, std::span<const Index> text, Index threads) {
+  const auto windows =
+      covering_windows(text.size(), static_cast<std::size_t>(model.shape().context));
+  std::vector<double> losses(windows.size());
+  attn::Threads{threads}.run(static_cast<Index>(windows.size()), [&](Index w, Index) {
+    const JudgedWindow& judged = windows[static_cast<std::size_t>(w)];
+    Windows one;
+    one.add(text, judged.first, judged.length);
+    const auto counted = static_cast<Index>(judged.counted);
+    const Matrix p = row_softmax(Matrix(model.logits(one.characters, 1).bottomRows(counted)));
+    losses[static_cast<std::size_t>(w)] =
+        static_cast<double>(cross_entropy(p, std::span(one.next).last(judged.counted)).loss) *
+        static_cast<double>(judged.counted);
+  });
+  double sum = 0;
+  for (const double loss : losses) sum += loss;
+  return text.size() < 2 ? 0 : sum / static_cast<double>(text.size() - 1);
+}
+
+/// Gradients of a batch, made by copies of the model on several threads.
+class SharedBatch {
+ public:
+  SharedBatch(Decoder<float>& model, Index threads)
+      : parameters_(model.parameters()), length_(model.shape().context) {
+    threads_.n = threads;
+    copies_.assign(kParts, model);
+    for (Decoder<float>& copy : copies_) copy_parameters_.push_back(copy.parameters());
+  }
+
+  std::vector<Parameter>& parameters() { return parameters_; }
+
+  /// Sets the gradients of the model and returns the mean loss.
+  float differentiate(std::span<const Index> text, Index batch_size, Random& random) {
+    std::vector<Windows> parts;
+    const auto count = static_cast<Index>(kParts);
+    for (Index p = 0; p < count; ++p) {
+      const Index size = batch_size * (p + 1) / count - batch_size * p / count;
+      if (size > 0) parts.push_back(random_windows(text, size, length_, random));
+    }
+    std::vector<float> losses(parts.size());
+    threads_.run(static_cast<Index>(parts.size()), [&](Index task, Index) {
+      const auto p = static_cast<std::size_t>(task);
+      for (std::size_t i = 0; i < parameters_.size(); ++i)
+        copy_parameters_[p][i].value = parameters_[i].value;
+      losses[p] = copies_[p].differentiate(parts[p]);
+    });
+    return add_up(parts, losses, batch_size);
+  }
+
+ private:
+  static constexpr std::size_t kParts = 4;
+
+  float add_up(const std::vector<Windows>& parts, const std::vector<float>& losses,
+               Index batch_size) {
+    float loss = 0;
+    for (Parameter& p : parameters_) p.gradient.setZero();
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      const float share = static_cast<float>(parts[p].count) / static_cast<float>(batch_size);
+      loss += share * losses[p];
+      for (std::size_t i = 0; i < parameters_.size(); ++i)
+        parameters_[i].gradient += share * copy_parameters_[p][i].gradient;
+    }
+    return loss;
+  }
+
+  std::vector<Parameter> parameters_;
+  Index length_;  // of a window
+  attn::Threads threads_;
+  std::vector<Decoder<float>> copies_;
+  std::vector<std::vector<Parameter>> copy_parameters_;
+};
+
+/// A point of the loss curve: the mean since the point before, and the loss on unseen text.
+struct LossPoint {
+  Index step = 0;
+  double train = 0;
+  double validation = 0;
+};
+
+struct TrainingSummary {
+  std::vector<LossPoint> curve;
+  Index steps = 0;
+  double seconds = 0;
+  bool interrupted = false;
+};
+
+class Trainer {
+ public:
+  Trainer(Decoder<float>& model, const TrainingOptions& options, Progress& progress)
+      : model_(model),
+        options_(options),
+        progress_(progress),
+        random_(options.seed),
+        adam_(options.adam),
+        batch_(model, options.threads) {}
+
+  /// Ends early when the time is up or Ctrl-C was pressed. Between the points of the curve only the
+  /// beginning of `validation` is judged.
+  TrainingSummary train(std::span<const Index> text, std::span<const Index> validation) {
+    start_ = Clock::now();
+    TrainingSummary summary;
+    while (summary.steps < options_.steps && !is_over()) {
+      const Index until = std::min(summary.steps + options_.report_every, options_.steps);
+      LossPoint point = run(text, summary.steps, until);
+      summary.steps = point.step;
+      constexpr std::size_t kJudged = 8192;
+      point.validation = mean_loss(model_, validation.first(std::min(kJudged, validation.size())),
+                                   options_.threads);
+      progress_.finish("validation loss " + fixed(point.validation, 4));
+      summary.curve.push_back(point);
+    }
+    summary.seconds = elapsed();
+    summary.interrupted = interrupted();
+    return summary;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+  bool is_over() const {
+    return interrupted() || (options_.seconds > 0 && elapsed() >= options_.seconds);
+  }
+  /// Of the steps or of the time, whichever is further.
+  double share_done(Index step) const {
+    const double steps = static_cast<double>(step + 1) / static_cast<double>(options_.steps);
+    return options_.seconds > 0 ? std::min(1.0, std::max(steps, elapsed() / options_.seconds))
+                                : steps;
+  }
+
+  /// Steps `first` to `until`, or fewer.
+  LossPoint run(std::span<const Index> text, Index first, Index until) {
+    const Index characters = options_.batch_size * model_.shape().context;
+    progress_.begin("step " + std::to_string(until) + "/" + std::to_string(options_.steps),
+                    (until - first) * characters);
+    LossPoint point{first, 0, 0};
+    while (point.step < until && (point.step == first || !is_over())) {
+      const float loss = batch_.differentiate(text, options_.batch_size, random_);
+      clip_gradients(batch_.parameters(), options_.largest_gradient);
+      adam_.step(batch_.parameters(),
+                 static_cast<float>(warmup_and_cosine(share_done(point.step))));
+      progress_.advance(characters, loss);
+      point.train += static_cast<double>(loss);
+      ++point.step;
+    }
+    point.train /= static_cast<double>(point.step - first);
+    return point;
+  }
+
+  Decoder<float>& model_;
+  TrainingOptions options_;
+  Progress& progress_;
+  Random random_;
+  Adam adam_;
+  SharedBatch batch_;
+  Clock::time_point start_{};
+};
+
+}  // namespace examples
