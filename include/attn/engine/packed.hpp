@@ -9,6 +9,7 @@
 // for itself instead. Who does what changes no bit, as every call has the same for any executor.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -17,6 +18,7 @@
 #include <attn/engine/backward.hpp>
 #include <attn/engine/forward.hpp>
 #include <attn/engine/panel.hpp>
+#include <attn/engine/parts.hpp>
 #include <attn/engine/tile_walk.hpp>
 #include <attn/executor.hpp>
 #include <attn/packed_sequences.hpp>
