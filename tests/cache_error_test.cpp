@@ -51,8 +51,11 @@ TEST(CacheErrors, Options) {
             "attn::PagedKeyValueCache: num_blocks is 0 and block_size 64; there must be blocks, of "
             "a multiple of 4 tokens");
   EXPECT_EQ(bad({.num_blocks = Index(1) << 50, .block_size = 1024, .head_dim = 4}),
-            "attn::PagedKeyValueCache: 288230376151711744 tokens of 1 heads are more than any "
-            "memory holds; the capacity is a number of tokens");
+            "attn::PagedKeyValueCache: 1125899906842624 blocks of 1024 tokens are more than any "
+            "memory holds");
+  EXPECT_EQ(bad({.num_blocks = 16, .block_size = Index(1) << 60, .head_dim = 4}),
+            "attn::PagedKeyValueCache: 16 blocks of 1152921504606846976 tokens are more than any "
+            "memory holds");
 }
 
 TEST(CacheErrors, Append) {
@@ -135,8 +138,8 @@ TEST(CacheErrors, Attend) {
             "attn::attend: K has 4 columns and Q has 5; both need the same feature size d");
   EXPECT_EQ(
       call(q, attn::Causal::bottom_right()),
-      "attn::attend: Causal::bottom_right and PositionOffset are given together; a chunk does "
-      "not know the end of its whole, so give the part its .offset");
+      "attn::attend: Causal::bottom_right is given with positions (PositionOffset, or those of a "
+      "cache); they say where the queries stand, so the part takes its .offset or nothing");
   EXPECT_EQ(message_of<ShapeError>([&] { attn::attend_into(o, MatrixXf::Zero(1, 16), cache); }),
             "attn::attend_into: O is 1 x 8 and must be 1 x 16; a result is never resized");
   EXPECT_EQ(o, MatrixXf::Constant(1, 8, 7));

@@ -403,4 +403,20 @@ TEST(OnnxFlexAttentionErrors, AreTheOperatorsOwn) {
          {Tensor<const double>(shared.data, {2, 4, 5, 6}), good.K, good.V}, {}, shared);
 }
 
+TEST(OnnxAttentionErrors, RefusesAnExecutorBeforeThePresentsAreWritten) {
+  const std::vector<float> x(4, 1);
+  std::vector<float> Y(4, 7), key(4, 7), value(4, 7);
+  const std::initializer_list<Index> shape{1, 1, 2, 2};
+  expect_error<ValueError>("attention: Threads is -1; it must be 0 or more", [&] {
+    attn::onnx::attention<float>(
+        {.Y = {Y.data(), shape},
+         .present_key = {key.data(), shape},
+         .present_value = {value.data(), shape}},
+        {.Q = {x.data(), shape}, .K = {x.data(), shape}, .V = {x.data(), shape}}, {}, 25,
+        attn::Threads{-1});
+  });
+  EXPECT_EQ(key, std::vector<float>(4, 7));
+  EXPECT_EQ(value, std::vector<float>(4, 7));
+}
+
 }  // namespace

@@ -66,8 +66,10 @@ class PagedKeyValueCache {
     if (blocks < 1 || size < 4 || size % 4 != 0)
       engine::raise_value({"PagedKeyValueCache: num_blocks is ", blocks, " and block_size ", size,
                            "; there must be blocks, of a multiple of 4 tokens"});
-    engine::check_cache_memory(shape(),
-                               std::min(blocks, Index(1) << 48) * std::min(size, Index(1) << 12));
+    if (size > (Index(1) << 50) / blocks)
+      engine::raise_value({"PagedKeyValueCache: ", blocks, " blocks of ", size,
+                           " tokens are more than any memory holds"});
+    engine::check_cache_memory(shape(), blocks * size);
     const Index rows = options_.num_kv_heads * pool_rows();
     keys_ = engine::CacheRows<Storage>(rows, options_.head_dim);
     values_ = engine::CacheRows<Storage>(rows, options_.value_dim);

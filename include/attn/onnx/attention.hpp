@@ -292,6 +292,8 @@ void attention(const AttentionOutputs<T>& outputs, const AttentionInputs<T>& inp
                 "attn::onnx::attention: behind the opset only an executor (Threads, on(pool)) and "
                 "a Workspace may follow. The operator has no other parts.");
   const auto sizes = binding::AttentionCheck<T>(outputs, inputs, attributes, opset).run();
+  engine::check_part(engine::part_of<role::executor>(engine::default_executor, parts...),
+                     engine::CallSizes{.name = "onnx::attention"});
   const binding::AttentionRun<T> run(outputs, inputs, attributes, sizes);
   run.write_scores(parts...);
   run.attend(parts...);
