@@ -73,10 +73,11 @@ class ModReader {
     if (is_one_of(kind, {"densebias", "bias", "attentionbias", "attnbias"}))
       return dense_bias(fields);
     if (is_one_of(kind, {"relativepositionbias", "relativeposition", "relativepositional",
-                         "relativepositionalbias", "relativebias", "t5bias", "t5"}))
+                         "relativepositionalbias", "relativebias", "relativedistance",
+                         "addrelativeposition", "addpositiondifference", "t5bias", "t5"}))
       return fields.find({"table", "weight", "embedding", "bias"}) ? relative_bias(fields)
                                                                    : distance(fields);
-    if (is_one_of(kind, {"add", "addconstant", "constant", "shift"}))
+    if (is_one_of(kind, {"add", "addconstant", "addbias", "constantbias", "constant", "shift"}))
       return attn::score_mod(AddNumber{}, number(fields));
     if (is_one_of(kind, {"multiply", "multiplyconstant", "scale"}))
       return attn::score_mod(MultiplyByNumber{}, number(fields));
