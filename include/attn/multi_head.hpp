@@ -148,8 +148,8 @@ class MultiHeadAttention {
   /// needed) at its position in the whole sequence; PositionOffset has no place. Calls of this add
   /// up to layer(X, Causal{}, parts...) over all tokens, to rounding; with a window of the cache,
   /// to layer(X, SlidingWindow{window - 1, 0}, parts...).
-  /// Throws  what operator() and the cache's append do; the cache then has the size that it had, but
-  ///         a window may have let go of its oldest tokens
+  /// Throws  what operator() and the cache's append do; the cache then has the size that it had,
+  ///         but a window may have let go of its oldest tokens
   template <class X, class S, class... Parts>
   Tokens step(const X& x, KeyValueCache<T, S>& cache, Parts&&... parts) const {
     static_assert(accepts<Parts...>());

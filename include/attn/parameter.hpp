@@ -31,8 +31,8 @@ struct IsReference<Eigen::Ref<P, Options, Stride>> : std::true_type {};
 inline void check_alignment(const CallSizes& call, const char* part, bool from_bottom_right) {
   if (from_bottom_right && call.is_chunk)
     raise_value({call.name, ": ", part,
-                 "::bottom_right is given with positions (PositionOffset, or those of a cache); they "
-                 "say where the queries stand, so the part takes its .offset or nothing"});
+                 "::bottom_right is given with positions (PositionOffset, or those of a cache); "
+                 "they say where the queries stand, so the part takes its .offset or nothing"});
 }
 
 /// A matrix, vector or four-dimensional tensor of a part: owned or referred to.
