@@ -95,6 +95,10 @@ class Panels {
         count_((packs_ + panel_packs - 1) / panel_packs) {}
 
   Index count() const { return count_; }
+  /// Of the largest panel, in memory.
+  Index most_rows() const {
+    return count_ <= 1 ? packs_ * Pack<A>::width : (packs_ + count_ - 1) / count_ * Pack<A>::width;
+  }
   Panel operator[](Index p) const {
     if (count_ == 1) return {0, queries_, packs_};
     const Index first = p * packs_ / count_, packs = (p + 1) * packs_ / count_ - first;

@@ -30,8 +30,8 @@ ATTN_BEGIN_NAMESPACE
 namespace engine {
 
 /// Whether all keys make one tile, whose scores stay in a first-level cache, for so few panels that
-/// packing K and V would not pay. Lanes of few queries are mostly empty: against more keys than that
-/// or where features are many, those are better decoded.
+/// packing K and V would not pay. Lanes of few queries are mostly empty: where keys or features are
+/// many, those are better decoded.
 template <class T>
 bool is_small(const Inputs<T>& in) {
   constexpr Index few = 3, few_keys = 8, wide = 32, most_keys = 96;
@@ -70,8 +70,8 @@ ATTN_NOINLINE bool exponentiate(A* s, Index keys, const A* maximum, A* sum) {
   return !(Eigen::internal::predux_min(least[0].raw) > minus_infinity<A>);
 }
 
-/// C = P V factor with lanes along the queries, `lanes` of them in the last pack: C [column][query],
-/// a factor for each lane.
+/// C = P V factor with lanes along the queries, `lanes` of them in the last pack: C
+/// [column][query], a factor for each lane.
 template <Index packs, class A>
 ATTN_NOINLINE void mix_columns(const A* p, const Operand<A>& columns, const A* factor, Index lanes,
                                const Rows<A>& c) {
@@ -135,21 +135,29 @@ struct SmallScratch {
   A* output;  ///< of a panel: [column][query]
   A* keys;    ///< where they can't be used in place
   A* values;
-  A* staging;
+  A* staging;  ///< of queries and outputs that can not be read or written in place
 
   template <class T>
-  SmallScratch(Arena& arena, const Inputs<T>& in) {
-    const Index rows = std::min(padded<A>(in.n_q()), panel_width<A>);
+  SmallScratch(Arena& arena, const Inputs<T>& in, const TensorView<T>& out) {
+    const Index rows = Panels<A>(in.n_q()).most_rows();
     const Index d = in.q.features(), d_v = in.v.features(), n_k = in.n_k();
+    const bool writes_in_place =
+        std::is_same_v<T, A> && (out.strides[2] == 1 || out.strides[3] == 1);
     q = arena.take<A>(rows * d);
     s = arena.take<A>((grouped(n_k) + 1) * panel_width<A>);  // mix_rows reads on to whole groups
-    maximum = arena.take<A>(panel_width<A>);
-    sum = arena.take<A>(panel_width<A>);
-    factor = arena.take<A>(panel_width<A>);
+    maximum = arena.take<A>(rows);
+    sum = arena.take<A>(rows);
+    factor = arena.take<A>(rows);
     output = arena.take<A>(rows * d_v);
-    keys = arena.take<A>(lies_in_place<A>(Slice<const T>(in.k, 0, 0), n_k) ? 0 : n_k * d);
-    values = arena.take<A>(lies_in_place<A>(Slice<const T>(in.v, 0, 0), n_k) ? 0 : n_k * d_v);
-    staging = arena.take<A>(rows * std::max(d, d_v));
+    keys = arena.take<A>(in_place(in.k) ? 0 : n_k * d);
+    values = arena.take<A>(in_place(in.v) ? 0 : n_k * d_v);
+    staging = arena.take<A>(in_place(in.q) && writes_in_place ? 0 : rows * std::max(d, d_v));
+  }
+
+ private:
+  template <class T>
+  static bool in_place(const TensorView<const T>& view) {
+    return lies_in_place<A>(Slice<const T>(view, 0, 0), view.tokens());
   }
 };
 
@@ -218,7 +226,7 @@ class SmallHead {
   }
 
  private:
-  /// The queries of a panel by features, times a scale; zeros or anything finite behind the last.
+  /// The queries of a panel by features, times a scale; zeros behind the last.
   void load_queries(const Panel& panel, A scale) const {
     constexpr Index width = Pack<A>::width;
     const Index rows = panel_rows<A>(panel);
@@ -285,12 +293,12 @@ ATTN_NOINLINE void run_small(const Inputs<T>& in, Accumulator<T> scale,
   using A = Accumulator<T>;
   const Index heads = in.q.heads(), tasks = in.q.batches() * heads;
   Arena measure;
-  [[maybe_unused]] const SmallScratch<A> sized(measure, in);
+  [[maybe_unused]] const SmallScratch<A> sized(measure, in, out.output);
   workspace.prepare(executor.workers(tasks), measure.used());
   const Panels<A> panels(in.n_q());
   executor.run(tasks, [&](Index task, Index worker) {
     Arena arena(workspace.worker(worker));
-    const SmallScratch<A> scratch(arena, in);
+    const SmallScratch<A> scratch(arena, in, out.output);
     const Index b = quotient(task, heads), h = task - b * heads;
     const SmallHead<T> head(in, b, h, scratch);
     for (Index p = 0; p < panels.count(); ++p) {
