@@ -9,6 +9,7 @@
 #include <attn/config.hpp>
 #include <attn/dual.hpp>
 #include <attn/executor.hpp>
+#include <attn/explain.hpp>
 #include <attn/feature_map.hpp>
 #include <attn/kernel_attention.hpp>
 #include <attn/kv_cache.hpp>
