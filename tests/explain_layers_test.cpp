@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Heads and layers explained: head importance, rollout, and the sentences of calls that are refused.
+// Heads and layers explained: head importance and rollout, and the sentences of refused calls.
 #include <gtest/gtest.h>
 
 #include <attn/attn.hpp>

@@ -22,6 +22,7 @@
 #include <attn/packed_sequences.hpp>
 #include <attn/paged_kv_cache.hpp>
 #include <attn/parameter.hpp>
+#include <attn/plan.hpp>
 #include <attn/pooling.hpp>
 #include <attn/prob_mod.hpp>
 #include <attn/reference.hpp>

@@ -45,9 +45,9 @@ void read_block(const C& call, const Scratch& scratch, const QueryBlock& block,
   reader.finish(block);
 }
 
-/// Gives all weights of a call to a reader: the queries of each head in `shares` parts, a task each.
-/// A reader that sums over queries has blocks by the sizes alone, so that the order of its sums does
-/// not depend on the number of threads.
+/// Gives all weights of a call to a reader: the queries of each head in `shares` parts, a task for
+/// each. A reader that sums over queries has blocks by the sizes alone, so that the order of its
+/// sums does not depend on the number of threads.
 template <class T, class Program, class Executor, class Reader>
 void read_weights(const Inputs<T>& in, const Program& program, const Executor& executor,
                   Workspace& workspace, const Reader& reader, Index shares = 0) {
