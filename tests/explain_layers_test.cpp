@@ -102,6 +102,17 @@ TEST(Rollout, TakesBatchesOneAboveTheOther) {
   }
 }
 
+TEST(Rollout, GoesThroughMultiHeadLayers) {
+  constexpr Index n = 6;
+  const attn::MultiHeadAttention<double> layer({.embed_dim = 8, .num_heads = 2}, 3);
+  const MatrixXd X = support::random(n, 8, 1);
+  Rollout rollout = Rollout::of_token(n - 1, n);
+  layer.with_queries_and_keys([&](auto&... call) { rollout.layer(call...); }, X, attn::Causal{});
+  // Rows of its weights go in the order head, query.
+  const MatrixXd A = mixture(layer.weights(X, attn::Causal{}), 2, 0.5);
+  EXPECT_TRUE(near(rollout.relevance().transpose(), A.row(n - 1), 1e-15));
+}
+
 template <class Error>
 void expect_error(const std::string& sentence, const std::function<void()>& call) {
   try {

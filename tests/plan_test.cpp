@@ -55,11 +55,11 @@ TEST(Plan, NamesThePathThatSizesTake) {
 TEST(Plan, KnowsTheSizesOfTheCall) {
   const attn::Heads heads{.query = 4, .key_value = 2};
   const Plan plan =
-      plan_of({.n_q = 130, .n_k = 200, .d = 8, .d_v = 16, .heads = 4, .key_heads = 2}, heads);
+      plan_of({.n_q = 30, .n_k = 200, .d = 8, .d_v = 16, .heads = 4, .key_heads = 2}, heads);
   EXPECT_EQ(plan.heads, 4);
   EXPECT_EQ(plan.key_heads, 2);
   EXPECT_EQ(plan.batches, 1);
-  EXPECT_EQ(plan.n_q, 130);
+  EXPECT_EQ(plan.n_q, 30);
   EXPECT_EQ(plan.n_k, 200);
   EXPECT_EQ(plan.d, 8);
   EXPECT_EQ(plan.d_v, 16);
@@ -67,7 +67,7 @@ TEST(Plan, KnowsTheSizesOfTheCall) {
   EXPECT_EQ(plan.kernel_rows, attn::engine::panel_width<float>);
   EXPECT_EQ(plan.tasks, 4);
   EXPECT_EQ(plan.threads, 1);
-  EXPECT_GT(plan.scratch_bytes, 130u * (8 + 16) * sizeof(float));
+  EXPECT_GT(plan.scratch_bytes, 30u * (8 + 16) * sizeof(float));
   EXPECT_LT(plan.scratch_bytes, 500u * 1024);
   EXPECT_EQ(plan.parts, (std::vector<std::string>{"ScaledDotProduct", "Softmax"}));
 }
@@ -131,7 +131,7 @@ TEST(Plan, SharesTheWorkOfThreads) {
   const Case c{.n_q = 3000, .n_k = 100, .d = 8};
   EXPECT_EQ(plan_of(c, attn::Threads{2}).threads, 2);
   EXPECT_FALSE(says(plan_of(c, attn::Threads{2}), "without work"));
-  const Plan small = plan_of({.n_q = 40, .n_k = 100, .d = 8}, attn::Threads{8});
+  const Plan small = plan_of({.n_q = 8, .n_k = 100, .d = 8}, attn::Threads{8});
   EXPECT_EQ(small.threads, 1);
   EXPECT_TRUE(says(small, "threads without work: 7 of 8, as tasks are 1"));
 }
@@ -226,7 +226,7 @@ TEST(Plan, PrintsItself) {
   plan.instructions = "AVX2 and FMA";
   plan.kernel_rows = 24, plan.kernel_cols = 4;
   plan.tile_queries = 24, plan.block_queries = 96;
-  plan.empty_tiles = 0, plan.full_tiles = 1, plan.mixed_tiles = 3;
+  plan.tasks = 1, plan.empty_tiles = 0, plan.full_tiles = 1, plan.mixed_tiles = 3;
   plan.scratch_bytes = 20000;
   plan.reasons.resize(1);
   out << plan;
