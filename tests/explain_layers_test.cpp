@@ -3,12 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <attn/attn.hpp>
-#include <functional>
-#include <string>
 #include <vector>
 
 #include "support/batch.hpp"
 #include "support/compare.hpp"
+#include "support/errors.hpp"
 #include "support/problem.hpp"
 #include "support/random.hpp"
 
@@ -20,6 +19,7 @@ using attn::ValueError;
 using attn::explain::Rollout;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using support::expect_error;
 using support::near;
 using support::Problem;
 
@@ -111,16 +111,6 @@ TEST(Rollout, GoesThroughMultiHeadLayers) {
   // Rows of its weights go in the order head, query.
   const MatrixXd A = mixture(layer.weights(X, attn::Causal{}), 2, 0.5);
   EXPECT_TRUE(near(rollout.relevance().transpose(), A.row(n - 1), 1e-15));
-}
-
-template <class Error>
-void expect_error(const std::string& sentence, const std::function<void()>& call) {
-  try {
-    call();
-    FAIL() << "no error where this was expected: " << sentence;
-  } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()), sentence);
-  }
 }
 
 const MatrixXd Q5 = support::random(5, 4, 1), K6 = support::random(6, 4, 2);
