@@ -42,7 +42,8 @@ Index reasons_of(const Plan& plan) {
 }
 
 TEST(Plan, NamesThePathThatSizesTake) {
-  EXPECT_EQ(plan_of({.n_q = 3, .n_k = 3, .d = 4, .d_v = 4}).path, Plan::Path::loops);
+  EXPECT_EQ(plan_of({.n_q = 1, .n_k = 1, .d = 4, .d_v = 4}).path, Plan::Path::loops);
+  EXPECT_EQ(plan_of({.n_q = 8, .n_k = 64, .d = 8}).path, Plan::Path::small);
   EXPECT_EQ(plan_of({.n_q = 1, .n_k = 300, .d = 16}).path, Plan::Path::decoding);
   EXPECT_EQ(plan_of({.n_q = 16, .n_k = 512, .d = 8}).path, Plan::Path::decoding);
   EXPECT_EQ(plan_of({.n_q = 17, .n_k = 512, .d = 8}).path, Plan::Path::one_walk);
@@ -70,6 +71,18 @@ TEST(Plan, KnowsTheSizesOfTheCall) {
   EXPECT_GT(plan.scratch_bytes, 30u * (8 + 16) * sizeof(float));
   EXPECT_LT(plan.scratch_bytes, 500u * 1024);
   EXPECT_EQ(plan.parts, (std::vector<std::string>{"ScaledDotProduct", "Softmax"}));
+}
+
+TEST(Plan, GivesSmallHeadsATaskEach) {
+  const Plan plan = plan_of({.n_q = 8, .n_k = 64, .d = 8, .heads = 3, .key_heads = 3},
+                            attn::Heads{3}, attn::Threads{2});
+  EXPECT_EQ(plan.path, Plan::Path::small);
+  EXPECT_EQ(plan.tasks, 3);
+  EXPECT_EQ(plan.threads, 2);
+  EXPECT_EQ(plan.tile_keys, 64);
+  EXPECT_EQ(plan.full_tiles % 3, 0);
+  EXPECT_GT(plan.full_tiles, 0);
+  EXPECT_GT(plan.scratch_bytes, 8u * 64 * sizeof(float));
 }
 
 /// Counts the tiles of one head by asking the mask about every pair.
@@ -137,10 +150,13 @@ TEST(Plan, SharesTheWorkOfThreads) {
 }
 
 TEST(Plan, SaysWhatKeepsSmallCallsFromTheirPath) {
-  const Case tiny{.n_q = 2, .n_k = 3, .d = 4, .d_v = 4}, few{.n_q = 2, .n_k = 300, .d = 4};
+  const Case tiny{.n_q = 1, .n_k = 2, .d = 4, .d_v = 4}, small{.n_q = 8, .n_k = 64, .d = 8},
+      few{.n_q = 2, .n_k = 300, .d = 4};
   EXPECT_TRUE(says(plan_of(tiny, attn::Causal{}),
                    "sizes so small would take plain loops, but there are masks or modifiers"));
   EXPECT_TRUE(says(plan_of(tiny, attn::Sigmoid{}), "plain loops, but Sigmoid is no softmax"));
+  EXPECT_TRUE(says(plan_of(small, attn::Causal{}),
+                   "sizes so small would take all keys at once, but there are masks"));
   EXPECT_TRUE(says(plan_of(few, attn::Sparsemax{}), "decoding, but Sparsemax is no softmax"));
   EXPECT_TRUE(says(plan_of(few, attn::CosineSimilarity{}),
                    "decoding, but CosineSimilarity transforms the keys first"));
@@ -151,7 +167,7 @@ TEST(Plan, SaysWhatKeepsSmallCallsFromTheirPath) {
 }
 
 TEST(Plan, SaysWhatIsComputedNumberByNumber) {
-  const Case c{.n_q = 70, .n_k = 80};
+  const Case c{.n_q = 70, .n_k = 180};
   const Plan by_number =
       plan_of(c, attn::score_mod([](auto s, Position) { return s; }),
               attn::prob_mod([](auto p, Position) { return p; }), attn::Dropout{0.1, 1});
@@ -183,22 +199,22 @@ TEST(Plan, SaysWhichMasksAreAskedScoreByScore) {
 }
 
 TEST(Plan, SaysHowABiasIsRead) {
-  const Case c{.n_q = 70, .n_k = 80};
-  const MatrixXf B = support::random<float>(70, 80, 1);
+  const Case c{.n_q = 70, .n_k = 180};
+  const MatrixXf B = support::random<float>(70, 180, 1);
   EXPECT_EQ(reasons_of(plan_of(c, attn::DenseBias{B})), 0);
-  const attn::TensorView<const float> rows(B.data(), {1, 1, 70, 80}, {0, 0, 80, 1});
+  const attn::TensorView<const float> rows(B.data(), {1, 1, 70, 180}, {0, 0, 180, 1});
   EXPECT_TRUE(says(plan_of(c, attn::DenseBias{rows}), "DenseBias has its queries apart in memory"));
   const MatrixXf table = support::random<float>(32, 1, 2);
   EXPECT_TRUE(says(plan_of(c, attn::RelativePositionBias{table}), "looks the bucket of every"));
 }
 
 TEST(Plan, SaysWhatIsCopiedFirst) {
-  const Problem<float> p({.n_q = 70, .n_k = 80});
+  const Problem<float> p({.n_q = 70, .n_k = 180});
   EXPECT_TRUE(says(attn::plan(p.Q, -p.K, p.V), "K is an expression: it is computed into memory"));
-  const support::Array<float> K(support::Layout::strided, {1, 1, 80, 5}, 1);
+  const support::Array<float> K(support::Layout::strided, {1, 1, 180, 5}, 1);
   const Plan strided = attn::plan(attn::view(p.Q), K.view(), attn::view(p.V));
   EXPECT_TRUE(says(strided, "K has neither tokens nor features side by side"));
-  const Problem<Eigen::half> h({.n_q = 70, .n_k = 80});
+  const Problem<Eigen::half> h({.n_q = 70, .n_k = 180});
   EXPECT_TRUE(says(attn::plan(h.Q, h.K, h.V), "stored in 16 bits: they are converted"));
 }
 

@@ -20,6 +20,7 @@
 #include <attn/engine/front.hpp>
 #include <attn/engine/plan_reasons.hpp>
 #include <attn/engine/row_kernel.hpp>
+#include <attn/engine/small.hpp>
 
 ATTN_BEGIN_NAMESPACE
 
@@ -30,6 +31,7 @@ ATTN_BEGIN_NAMESPACE
 struct Plan {
   enum class Path {
     loops,     ///< plain loops for a few numbers
+    small,     ///< panels of queries against all keys at once, where they lie
     decoding,  ///< few queries: lanes along the features, K and V read once for a group of heads
     one_walk,  ///< tiles, with sums and outputs growing together (online softmax)
     two_walks  ///< tiles, with what the rows need first and then the weights
@@ -64,6 +66,8 @@ inline const char* to_string(Plan::Path path) {
   switch (path) {
     case Plan::Path::loops:
       return "plain loops";
+    case Plan::Path::small:
+      return "a panel of queries against all keys at once";
     case Plan::Path::decoding:
       return "decoding, lanes along the features";
     case Plan::Path::one_walk:
@@ -101,22 +105,6 @@ inline std::ostream& operator<<(std::ostream& out, const Plan& p) {
 }
 
 namespace engine {
-
-#if defined(EIGEN_VECTORIZE_AVX512)
-inline constexpr const char* instruction_set = "AVX-512";
-#elif defined(EIGEN_VECTORIZE_AVX2) && defined(EIGEN_VECTORIZE_FMA)
-inline constexpr const char* instruction_set = "AVX2 and FMA";
-#elif defined(EIGEN_VECTORIZE_AVX)
-inline constexpr const char* instruction_set = "AVX";
-#elif defined(EIGEN_VECTORIZE_SSE)
-inline constexpr const char* instruction_set = "SSE";
-#elif defined(EIGEN_VECTORIZE_NEON)
-inline constexpr const char* instruction_set = "NEON";
-#elif defined(EIGEN_VECTORIZE)
-inline constexpr const char* instruction_set = "what Eigen vectorises for";
-#else
-inline constexpr const char* instruction_set = "no vectors";
-#endif
 
 inline void count_tile(Plan& plan, Verdict verdict, Index tiles) {
   (verdict == Verdict::full ? plan.full_tiles : plan.mixed_tiles) += tiles;
@@ -163,6 +151,27 @@ void plan_tiles(const Inputs<T>& in, const Program& program, const Executor& exe
   });
 }
 
+/// The same for small heads, each of which is a task.
+template <class T, class Executor>
+void plan_small(const Inputs<T>& in, const Executor& executor, Plan& plan) {
+  using A = Accumulator<T>;
+  const Panels<A> panels(in.n_q());
+  const Index heads = in.q.batches() * in.q.heads();
+  Arena own;
+  [[maybe_unused]] const SmallScratch<A> sized(own, in, TensorView<T>());
+  plan.path = Plan::Path::small;
+  plan.kernel_rows = panel_width<A>;
+  plan.kernel_cols = key_group;
+  plan.block_queries = std::max(plan.block_queries, in.n_q());
+  plan.tile_keys = std::max(plan.tile_keys, in.n_k());
+  if (panels.count() > 0) plan.tile_queries = std::max(plan.tile_queries, panels[0].count);
+  plan.full_tiles += heads * panels.count();
+  plan.tasks += heads;
+  plan.threads = std::max(plan.threads, executor.workers(heads));
+  plan.scratch_bytes =
+      std::max(plan.scratch_bytes, own.used() * static_cast<std::size_t>(plan.threads));
+}
+
 /// The same for a call that is decoded.
 template <class T, class Program, class Executor>
 void plan_decoding(const Inputs<T>& in, const Program& program, const Executor& executor,
@@ -205,13 +214,20 @@ template <class T, class Program, class Executor>
 ForwardPath plan_call(const Inputs<T>& in, const Program& program, const Executor& executor,
                       Plan& plan) {
   const ForwardPath path = forward_path<Program>(in, false);
-  if (path == ForwardPath::tiles) {
-    plan_tiles(in, program, executor, plan);
-  } else if (path == ForwardPath::decoding) {
-    if constexpr (may_decode<Program>) plan_decoding(in, program, executor, plan);
-  } else {
-    plan.path = Plan::Path::loops;
-    ++plan.tasks;
+  switch (path) {
+    case ForwardPath::loops:
+      plan.path = Plan::Path::loops;
+      ++plan.tasks;
+      break;
+    case ForwardPath::small:
+      plan_small(in, executor, plan);
+      break;
+    case ForwardPath::decoding:
+      if constexpr (may_decode<Program>) plan_decoding(in, program, executor, plan);
+      break;
+    case ForwardPath::tiles:
+      plan_tiles(in, program, executor, plan);
+      break;
   }
   return path;
 }
@@ -269,12 +285,7 @@ void add_reasons(const Inputs<T>& in, const Program& program, const Executor& ex
     plan.reasons.push_back("threads without work: " + std::to_string(wanted - plan.threads) +
                            " of " + std::to_string(wanted) + ", as tasks are " +
                            std::to_string(plan.tasks));
-  if (Pack<A>::width == 1)
-    plan.reasons.push_back("Eigen's vector instructions are off: a packet is one number");
-#if defined(EIGEN_VECTORIZE_SSE) && !defined(EIGEN_VECTORIZE_AVX)
-  plan.reasons.push_back(
-      "the program is compiled for SSE: -march=native lets it use what this machine has");
-#endif
+  add_instruction_reasons<A>(plan.reasons);
 }
 
 }  // namespace engine

@@ -376,7 +376,7 @@ void run_decode(const C& call, const Tokens& k, const Tokens& v, const Executor&
   };
   executor.run(tasks, [&](Index task, Index worker) {
     with_scratch(bytes, workspace, worker, [&](Arena arena) {
-      const Index w = DecodePlan::quotient(task, plan.chunks);
+      const Index w = quotient(task, plan.chunks);
       const DecodeWalk walk(plan, w);
       const DecodeScratch<A, Tokens> scratch(arena, call, plan, k, v);
       const DecodeRows<A> rows =

@@ -49,9 +49,6 @@ struct DecodePlan {
     chunks = n_k > chunk ? (n_k + chunk - 1) / chunk : 1;
   }
 
-  /// Small calls are as fast as their divisions, most of which are by one.
-  static Index quotient(Index a, Index b) { return b == 1 ? a : a / b; }
-
   Index walks() const { return n_q == 0 ? 0 : batches * key_heads * shares; }
   Index rows() const { return blocked_rows(heads * n_q); }
   Index tile_keys() const { return std::min(tile, n_k); }
@@ -65,9 +62,9 @@ struct DecodeWalk {
   Index heads;
 
   DecodeWalk(const DecodePlan& plan, Index walk) {
-    const Index head_walk = DecodePlan::quotient(walk, plan.shares);
+    const Index head_walk = quotient(walk, plan.shares);
     const Index share = walk - head_walk * plan.shares;
-    batch = DecodePlan::quotient(head_walk, plan.key_heads);
+    batch = quotient(head_walk, plan.key_heads);
     key_head = head_walk - batch * plan.key_heads;
     first_head = key_head * plan.group + share * plan.heads;
     heads = std::min(plan.heads, plan.group - share * plan.heads);

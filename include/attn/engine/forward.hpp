@@ -20,6 +20,7 @@
 #include <attn/engine/packet.hpp>
 #include <attn/engine/panel.hpp>
 #include <attn/engine/program.hpp>
+#include <attn/engine/small.hpp>
 #include <attn/engine/tile_walk.hpp>
 #include <attn/engine/tiny.hpp>
 #include <attn/executor.hpp>
@@ -356,6 +357,14 @@ bool ran_small(const Inputs<T, Tokens>& in, const Program& program, const Execut
       Arena unused;
       run_tiny(in, bind_score<A>(program.score, in.q.features(), unused).factor(),
                program.normalizer, out);
+      return true;
+    }
+  }
+  if constexpr (may_be_small<T, Tokens, Program>) {
+    if (path == ForwardPath::small) {
+      Arena unused;
+      run_small(in, bind_score<A>(program.score, in.q.features(), unused).factor(),
+                program.normalizer, executor, workspace, out);
       return true;
     }
   }

@@ -4,6 +4,7 @@
 //     parts computed with number by number     their scores or weights fill no packets
 //     paths that sizes ask for                 and that some part does not allow
 //     inputs                                   copied, converted or gathered first
+//     instructions                             that the program is not compiled for
 #pragma once
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include <attn/engine/forward_path.hpp>
 #include <attn/engine/packet.hpp>
 #include <attn/engine/program.hpp>
+#include <attn/engine/small.hpp>
 #include <attn/engine/tile_walk.hpp>
 #include <attn/mask.hpp>
 #include <attn/normalizer.hpp>
@@ -188,11 +190,10 @@ std::string why_not_decoded(const Program& program) {
   return Program::probs_are_linear ? "" : "prob_mod needs the sums of whole rows";
 }
 
-/// What stands against plain loops.
-template <class T, class Program>
-std::string why_not_looped(const Program& program) {
+/// What stands against the paths of small heads.
+template <class Program>
+std::string why_not_small(const Program& program) {
   using Score = ScoreTileOf<Program>;
-  if (!std::is_same_v<T, typename Program::Accumulator>) return "the numbers are stored in 16 bits";
   if (!Score::is_product || Score::projects_keys || Score::projects_queries)
     return PartName::of(program.score) + " is more than a product of Q and K";
   if (Program::NormalizerPart::statistic != RowStatistic::sum_of_exp)
@@ -210,7 +211,11 @@ void add_path_reasons(const Inputs<T>& in, const Program& program, ForwardPath p
       reasons.push_back(std::string("sizes so small would take ") + path_name + ", but " +
                         obstacle);
   };
-  if (path != ForwardPath::loops && is_tiny(in)) add("plain loops", why_not_looped<T>(program));
+  const bool narrow = !std::is_same_v<T, typename Program::Accumulator>;
+  if (path != ForwardPath::loops && is_tiny(in))
+    add("plain loops", narrow ? "the numbers are stored in 16 bits" : why_not_small(program));
+  else if (path != ForwardPath::small && path != ForwardPath::loops && is_small(in))
+    add("all keys at once", why_not_small(program));
   if (path != ForwardPath::tiles) return;
   if (decodes(in)) add("decoding", why_not_decoded(program));
   if (Program::NormalizerPart::statistic == RowStatistic::threshold)
@@ -219,8 +224,7 @@ void add_path_reasons(const Inputs<T>& in, const Program& program, ForwardPath p
   else if (!Program::probs_are_linear)
     reasons.push_back(
         "prob_mod needs the finished weights: scores are computed twice, for the sums of their "
-        "rows "
-        "and for their weights");
+        "rows and for their weights");
 }
 
 /// Sentences on Q, K and V in memory.
@@ -243,6 +247,33 @@ void add_input_reasons(const Inputs<T>& in, ForwardPath path, std::vector<std::s
   if (!std::is_same_v<T, A> && path == ForwardPath::tiles)
     reasons.push_back(
         "Q, K and V are stored in 16 bits: they are converted for every block of queries");
+}
+
+#if defined(EIGEN_VECTORIZE_AVX512)
+inline constexpr const char* instruction_set = "AVX-512";
+#elif defined(EIGEN_VECTORIZE_AVX2) && defined(EIGEN_VECTORIZE_FMA)
+inline constexpr const char* instruction_set = "AVX2 and FMA";
+#elif defined(EIGEN_VECTORIZE_AVX)
+inline constexpr const char* instruction_set = "AVX";
+#elif defined(EIGEN_VECTORIZE_SSE)
+inline constexpr const char* instruction_set = "SSE";
+#elif defined(EIGEN_VECTORIZE_NEON)
+inline constexpr const char* instruction_set = "NEON";
+#elif defined(EIGEN_VECTORIZE)
+inline constexpr const char* instruction_set = "what Eigen vectorises for";
+#else
+inline constexpr const char* instruction_set = "no vectors";
+#endif
+
+/// Sentences on what the program is compiled for.
+template <class A>
+void add_instruction_reasons(std::vector<std::string>& reasons) {
+  if (Pack<A>::width == 1)
+    reasons.push_back("Eigen's vector instructions are off: a packet is one number");
+#if defined(EIGEN_VECTORIZE_SSE) && !defined(EIGEN_VECTORIZE_AVX)
+  reasons.push_back(
+      "the program is compiled for SSE: -march=native lets it use what this machine has");
+#endif
 }
 
 }  // namespace engine

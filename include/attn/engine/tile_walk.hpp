@@ -28,7 +28,9 @@ struct Inputs {
   Tokens k;
   Tokens v;
 
-  Index key_head(Index h) const { return h / (q.heads() / k.heads()); }
+  Index key_head(Index h) const {
+    return k.heads() == q.heads() ? h : k.heads() == 1 ? 0 : h / (q.heads() / k.heads());
+  }
   Index n_q() const { return q.tokens(); }
   Index n_k() const { return k.tokens(); }
 };
