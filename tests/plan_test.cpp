@@ -82,7 +82,7 @@ TEST(Plan, GivesSmallHeadsATaskEach) {
   EXPECT_EQ(plan.tile_keys, 64);
   EXPECT_EQ(plan.full_tiles % 3, 0);
   EXPECT_GT(plan.full_tiles, 0);
-  EXPECT_GT(plan.scratch_bytes, 8u * 64 * sizeof(float));
+  EXPECT_GT(plan.scratch_bytes, 8u * 8 * sizeof(float));
 }
 
 /// Counts the tiles of one head by asking the mask about every pair.
@@ -144,6 +144,7 @@ TEST(Plan, SharesTheWorkOfThreads) {
   const Case c{.n_q = 3000, .n_k = 100, .d = 8};
   EXPECT_EQ(plan_of(c, attn::Threads{2}).threads, 2);
   EXPECT_FALSE(says(plan_of(c, attn::Threads{2}), "without work"));
+  EXPECT_GT(plan_of(c, attn::Threads{100}).tasks, plan_of(c).tasks);  // blocks are smaller
   const Plan small = plan_of({.n_q = 8, .n_k = 100, .d = 8}, attn::Threads{8});
   EXPECT_EQ(small.threads, 1);
   EXPECT_TRUE(says(small, "threads without work: 7 of 8, as tasks are 1"));
@@ -236,7 +237,7 @@ TEST(Plan, RefusesWhatTheCallRefuses) {
 
 TEST(Plan, PrintsItself) {
   std::ostringstream out;
-  Plan plan = plan_of({.n_q = 96, .n_k = 64, .d = 8, .d_v = 4}, attn::Causal{},
+  Plan plan = plan_of({.n_q = 96, .n_k = 128, .d = 8, .d_v = 4}, attn::Causal{},
                       attn::score_mod([](float s, Position) { return s; }));
   plan.lanes = 8;
   plan.instructions = "AVX2 and FMA";
@@ -248,7 +249,7 @@ TEST(Plan, PrintsItself) {
   out << plan;
   EXPECT_EQ(
       out.str(),
-      "attention of 96 queries over 64 keys, d 8, d_v 4, heads 1 on 1, batches 1\n"
+      "attention of 96 queries over 128 keys, d 8, d_v 4, heads 1 on 1, batches 1\n"
       "  path     tiles, one walk over the keys\n"
       "  tiles    24 queries x 64 keys, 96 queries a block: 0 empty, 1 full, 3 mixed\n"
       "  kernel   24 x 4 products in registers, 8 numbers a packet (AVX2 and FMA)\n"
