@@ -137,10 +137,11 @@ inline std::string heatmap_html(std::vector<std::string> queries, std::vector<st
                                 Weights weights) {
   const Index n_q = std::ssize(queries);
   const bool has_heads = n_q > 0 && weights.rows() > n_q && weights.rows() % n_q == 0;
+  const Index heads = has_heads ? weights.rows() / n_q : 1;
   return heatmap_html(AlignmentHeatmap{.queries = std::move(queries),
                                        .keys = std::move(keys),
                                        .weights = std::move(weights),
-                                       .heads = has_heads ? weights.rows() / n_q : 1});
+                                       .heads = heads});
 }
 
 /// A page of one image: weights r x c over it as an even grid.
