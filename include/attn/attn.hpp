@@ -9,7 +9,11 @@
 #include <attn/config.hpp>
 #include <attn/dual.hpp>
 #include <attn/executor.hpp>
+#include <attn/explain.hpp>
 #include <attn/feature_map.hpp>
+#include <attn/heatmap.hpp>
+#include <attn/heatmap_page.hpp>
+#include <attn/html.hpp>
 #include <attn/kernel_attention.hpp>
 #include <attn/kv_cache.hpp>
 #include <attn/linear_attention.hpp>
@@ -21,6 +25,7 @@
 #include <attn/packed_sequences.hpp>
 #include <attn/paged_kv_cache.hpp>
 #include <attn/parameter.hpp>
+#include <attn/plan.hpp>
 #include <attn/pooling.hpp>
 #include <attn/prob_mod.hpp>
 #include <attn/reference.hpp>

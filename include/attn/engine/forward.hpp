@@ -394,24 +394,30 @@ void share_out(C& call, const Executor& executor) {
   call.tiles.queries = std::min(call.tiles.queries, padded<A>((n_q + blocks - 1) / blocks));
 }
 
+/// f(scratch, task) for every task, once the keys are transformed; scratch is that of a worker.
+template <class C, class Executor, class F>
+void run_tasks(const C& call, Index tasks, const Executor& executor, Workspace& workspace, F&& f) {
+  using Program = std::remove_cvref_t<decltype(call.program)>;
+  using Scratch = ForwardScratch<typename C::A, typename Program::NormalizerPart>;
+  Arena measure;
+  [[maybe_unused]] const Scratch sized(measure, call);
+  const Index key_heads = call.in.k.batches() * call.in.k.heads();
+  workspace.prepare(executor.workers(std::max(tasks, key_heads)), measure.used());
+  project_all_keys(call, executor, workspace);
+  executor.run(tasks, [&](Index task, Index worker) {
+    Arena arena(workspace.worker(worker));
+    f(Scratch(arena, call), task);
+  });
+}
+
 template <class T, class Tokens, class Program, class Executor>
 void run_forward(const Inputs<T, Tokens>& in, const Program& program, const Executor& executor,
                  Workspace& workspace, const Outputs<T, typename Program::Accumulator>& out) {
-  using A = typename Program::Accumulator;
-  using Normalizer = typename Program::NormalizerPart;
   if (ran_small(in, program, executor, workspace, out)) return;
   with_call(in, program, workspace, [&](auto call) {
     using C = decltype(call);
     share_out(call, executor);
-    using Scratch = ForwardScratch<A, Normalizer>;
-    Arena measure;
-    [[maybe_unused]] const Scratch sized(measure, call);
-    workspace.prepare(executor.workers(std::max(call.tasks(), in.k.batches() * in.k.heads())),
-                      measure.used());
-    project_all_keys(call, executor, workspace);
-    executor.run(call.tasks(), [&](Index task, Index worker) {
-      Arena arena(workspace.worker(worker));
-      const Scratch scratch(arena, call);
+    run_tasks(call, call.tasks(), executor, workspace, [&](const auto& scratch, Index task) {
       const TileWalk<T, Program, decltype(C::score), Tokens> walk(call, scratch.walk,
                                                                   call.block(task));
       if constexpr (walks_once<Program>) {
