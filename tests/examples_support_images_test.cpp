@@ -176,6 +176,7 @@ TEST(ImageCsv, ScalesByTheLargestPixelThatTheFilesOfASetHave) {
 
 TEST(ImageCsv, RefusesRowsThatAreNoImages) {
   EXPECT_EQ(csv_refusal(""), "a.csv: the file holds no image.");
+  EXPECT_EQ(csv_refusal("\"\"\n"), "a.csv: the file holds no image.");
   EXPECT_EQ(csv_refusal("1,2,3,4\n"),
             "a.csv:1: this row has 4 numbers; the pixels of a square image and its class are "
             "needed, such as 64 + 1.");

@@ -51,6 +51,7 @@ class ImageCsvReader {
   void add(const Line& line) {
     const DelimitedText parsed = read_delimited(line.text, ',');
     if (parsed.error) throw DataError(name_, line.number, parsed.error->sentence);
+    if (parsed.rows.empty()) return;  // a field that is quoted and empty is as good as none
     const std::vector<std::string>& fields = parsed.rows.front().fields;
     if (values_.empty()) set_size(line.number, fields.size());
     if (fields.size() != fields_)
