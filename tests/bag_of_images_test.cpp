@@ -19,11 +19,12 @@
 #include "../examples/support/area_under_curve.hpp"
 #include "../examples/support/data_error.hpp"
 #include "../examples/support/drawn_digits.hpp"
+#include "support/errors.hpp"
+#include "support/layer_gradients.hpp"
 
 namespace examples {
 namespace {
 
-using MatrixD = MatrixOf<double>;
 using VectorD = VectorOf<double>;
 
 TEST(Bags, AreOfTheWantedSizeAndPositiveWhereTheTargetIsInThem) {
@@ -56,13 +57,9 @@ TEST(Bags, FollowFromTheirSeedAndNumber) {
 
 TEST(Bags, RefuseATargetThatNoImageHas) {
   const LabelledImages set = drawn_images({.count = 5, .size = 8});
-  try {
-    make_bags(set, {.target = 7}, 3, 1);
-    FAIL() << "no error";
-  } catch (const DataError& error) {
-    EXPECT_STREQ(error.what(),
-                 "no image has the class 7 that --target asks for; the classes are 0 to 4.");
-  }
+  support::expect_error<DataError>(
+      "no image has the class 7 that --target asks for; the classes are 0 to 4.",
+      [&] { make_bags(set, {.target = 7}, 3, 1); });
 }
 
 TEST(BagBatch, HasTheImagesOfTheChosenBagsInARow) {
@@ -97,13 +94,11 @@ TEST(BagBatch, MovesImagesByAPixelWhereItIsTold) {
 struct Layer {
   explicit Layer(bool is_gated) : layer(3, 4, is_gated, random) {
     layer.append_parameters(parameters, "p");
-    for (BasicParameter<double>& p : parameters)  // biases start at zero, which shows too little
-      for (Index i = 0; i < p.value.size(); ++i)
-        p.value(i) += 0.3 * static_cast<double>(random.normal());
+    disturb(parameters);
   }
-  MatrixD matrix(const std::string& name) const {
+  Doubles matrix(const std::string& name) const {
     for (const BasicParameter<double>& p : parameters)
-      if (p.name == name) return Eigen::Map<const MatrixD>(p.value.data(), p.rows, p.columns);
+      if (p.name == name) return Eigen::Map<const Doubles>(p.value.data(), p.rows, p.columns);
     ADD_FAILURE() << name;
     return {};
   }
@@ -117,21 +112,20 @@ struct Layer {
 /// says with a dot product.
 TEST(GatedAttention, IsTheEquationOfThePaper) {
   Layer gated(true);
-  Random random(5);
-  const MatrixD H = random.normal_matrix(7, 3, 1).cast<double>();
+  const Doubles H = random_doubles(7, 3, 5);
   const std::vector<Index> offsets = {0, 2, 7};
-  const MatrixD V = gated.matrix("p.V.weight"), U = gated.matrix("p.U.weight");
-  const MatrixD b = gated.matrix("p.V.bias"), c = gated.matrix("p.U.bias");
+  const Doubles V = gated.matrix("p.V.weight"), U = gated.matrix("p.U.weight");
+  const Doubles b = gated.matrix("p.V.bias"), c = gated.matrix("p.U.bias");
   const auto score = attn::score_function([&](const auto& w, const auto& h) {
     const VectorD content = (V * h.transpose() + b).array().tanh();
     const VectorD gate = 1 / (1 + (-(U * h.transpose() + c).array()).exp());
     return w.dot(content.cwiseProduct(gate).transpose());
   });
   const auto forward = gated.layer.forward(H, offsets);
-  const MatrixD w = gated.matrix("p.w").transpose();
+  const Doubles w = gated.matrix("p.w").transpose();
   for (Index bag = 0; bag < 2; ++bag) {
     const Index first = offsets[std::size_t(bag)], count = offsets[std::size_t(bag) + 1] - first;
-    const MatrixD images = H.middleRows(first, count);
+    const Doubles images = H.middleRows(first, count);
     const auto expected = attn::attention_with_weights(w, images, images, score);
     EXPECT_TRUE(forward.output().row(bag).isApprox(expected.output.row(0), 1e-12));
     EXPECT_TRUE(forward.weights()
@@ -143,8 +137,7 @@ TEST(GatedAttention, IsTheEquationOfThePaper) {
 
 TEST(GatedAttention, WithoutItsGateIsTheLibrarysAttentionPooling) {
   Layer additive(false);
-  Random random(5);
-  const MatrixD H = random.normal_matrix(5, 3, 1).cast<double>();
+  const Doubles H = random_doubles(5, 3, 5);
   attn::AttentionPooling<double> pooling({.embed_dim = 3, .attention_dim = 4});
   pooling.parameters.W = additive.matrix("p.V.weight");
   pooling.parameters.b = additive.matrix("p.V.bias");
@@ -154,75 +147,50 @@ TEST(GatedAttention, WithoutItsGateIsTheLibrarysAttentionPooling) {
   EXPECT_TRUE(forward.weights().transpose().isApprox(pooling.weights(H), 1e-12));
 }
 
-/// Central differences of `value` by `number` against `gradient`.
-template <class Value>
-void expect_derivative(double& number, double gradient, const Value& value,
-                       const std::string& name) {
-  constexpr double kStep = 1e-5;
-  const double kept = number;
-  number = kept + kStep;
-  const double above = value();
-  number = kept - kStep;
-  const double below = value();
-  number = kept;
-  EXPECT_NEAR(gradient, (above - below) / (2 * kStep), 1e-7) << name;
-}
-
-TEST(GatedAttention, HasTheGradientsOfDifferences) {
+TEST(GatedAttention, GradientsAreThoseOfCentralDifferences) {
   for (const bool is_gated : {true, false}) {
     Layer layer(is_gated);
-    Random random(6);
-    MatrixD H = random.normal_matrix(6, 3, 1).cast<double>();
-    const MatrixD d_output = random.normal_matrix(2, 3, 1).cast<double>();
+    Doubles H = random_doubles(6, 3, 6);
+    const Doubles d_output = random_doubles(2, 3, 7);
     const std::vector<Index> offsets = {0, 1, 6};
-    const auto value = [&] {
+    const auto loss = [&] {
       return layer.layer.forward(H, offsets).output().cwiseProduct(d_output).sum();
     };
-    const MatrixD dH = layer.layer.backward(H, layer.layer.forward(H, offsets), d_output);
-    for (BasicParameter<double>& p : layer.parameters) {
-      for (Index i = 0; i < p.value.size(); ++i)
-        expect_derivative(p.value(i), p.gradient(i), value, p.name);
-    }
-    for (Index i = 0; i < H.size(); ++i)
-      expect_derivative(H.data()[i], dH.data()[i], value, "H " + std::to_string(i));
+    const Doubles dH = layer.layer.backward(H, layer.layer.forward(H, offsets), d_output);
+    expect_gradient(H.data(), dH.data(), H.size(), loss, "H");
+    expect_parameter_gradients(layer.parameters, loss);
   }
 }
 
-BasicBagBatch<double> random_batch(Random& random) {
+BasicBagBatch<double> random_batch() {
   BasicBagBatch<double> batch;
-  batch.images = random.normal_matrix(9, 5, 1).cast<double>();
+  batch.images = random_doubles(9, 5, 3);
   batch.offsets = {0, 4, 5, 9};
   batch.labels = {1, 0, 0};
   return batch;
 }
 
-TEST(BagModel, HasTheGradientsOfDifferencesWithEveryPooling) {
+TEST(BagModel, GradientsAreThoseOfCentralDifferencesWithEveryPooling) {
   const BagModelShape shape{.pixels = 5, .hidden = 6, .features = 4, .attention_dim = 3};
   for (const Pooling pooling :
        {Pooling::kGated, Pooling::kAdditive, Pooling::kMax, Pooling::kMean}) {
-    Random random(3);
-    const BasicBagBatch<double> batch = random_batch(random);
+    SCOPED_TRACE(pooling_name(pooling));
+    const BasicBagBatch<double> batch = random_batch();
     BasicBagModel<double> model(shape, pooling, Random(8));
     auto parameters = model.parameters();
-    for (auto& p : parameters)
-      for (Index i = 0; i < p.value.size(); ++i)
-        p.value(i) += 0.2 * static_cast<double>(random.normal());
-    model.differentiate(batch);
-    std::vector<VectorD> gradients;
-    for (const auto& p : parameters) gradients.emplace_back(p.gradient);
-    for (std::size_t k = 0; k < parameters.size(); ++k) {
-      for (Index i = 0; i < parameters[k].value.size(); ++i)
-        expect_derivative(
-            parameters[k].value(i), gradients[k](i), [&] { return model.differentiate(batch); },
-            pooling_name(pooling) + " " + parameters[k].name);
-    }
+    disturb(parameters);
+    const auto loss = [&] {
+      const VectorD p = model.predict(batch).positive;  // of the right labels 1, 0, 0
+      return -(std::log(p(0)) + std::log(1 - p(1)) + std::log(1 - p(2))) / 3;
+    };
+    EXPECT_NEAR(model.differentiate(batch), loss(), 1e-12);
+    expect_parameter_gradients(parameters, loss);
   }
 }
 
 TEST(BagModel, DoesNotCareAboutTheOrderOfABagOrOtherBags) {
   const BagModelShape shape{.pixels = 5, .hidden = 6, .features = 4, .attention_dim = 3};
-  Random random(3);
-  const BasicBagBatch<double> batch = random_batch(random);
+  const BasicBagBatch<double> batch = random_batch();
   BasicBagBatch<double> alone;
   alone.images = batch.images.topRows(4).colwise().reverse();
   alone.offsets = {0, 4};

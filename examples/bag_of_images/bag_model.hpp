@@ -17,6 +17,7 @@
 #include "../support/matrix.hpp"
 #include "../support/parameter.hpp"
 #include "../support/random.hpp"
+#include "../support/relu.hpp"
 #include "bag_pooling.hpp"
 #include "bags.hpp"
 #include "gated_attention.hpp"
@@ -60,7 +61,7 @@ class BasicBagModel {
         output_(shape.features, 2, random) {}
 
   Prediction predict(const BasicBagBatch<T>& batch) const {
-    const MatrixOf<T> H = relu(second_.forward(relu(first_.forward(batch.images))));
+    const MatrixOf<T> H = rectified(second_, rectified(first_, batch.images));
     if (!has_attention(pooling_)) return {positive(pooled(H, batch.offsets)), {}};
     const auto attended = attention_.forward(H, batch.offsets);
     return {positive(attended.output()), attended.weights()};
@@ -68,12 +69,14 @@ class BasicBagModel {
 
   /// Sets the gradients to those of the mean cross-entropy of the bags, and returns that.
   T differentiate(const BasicBagBatch<T>& batch) {
-    const MatrixOf<T> A = relu(first_.forward(batch.images));
-    const MatrixOf<T> H = relu(second_.forward(A));
+    const MatrixOf<T> A = rectified(first_, batch.images);
+    const MatrixOf<T> H = rectified(second_, A);
     T loss = 0;
-    const MatrixOf<T> dH = differentiate_pooled(H, batch, loss);
-    const MatrixOf<T> dA = second_.backward(A, through_relu(dH, H));
-    first_.backward(batch.images, through_relu(dA, A));
+    MatrixOf<T> dH = differentiate_pooled(H, batch, loss);
+    relu_backward(H, dH);
+    MatrixOf<T> dA = second_.backward(A, dH);
+    relu_backward(A, dA);
+    first_.backward(batch.images, dA);
     return loss;
   }
 
@@ -88,9 +91,10 @@ class BasicBagModel {
   }
 
  private:
-  static MatrixOf<T> relu(const MatrixOf<T>& X) { return X.cwiseMax(T(0)); }
-  static MatrixOf<T> through_relu(const MatrixOf<T>& dY, const MatrixOf<T>& Y) {
-    return (Y.array() > 0).select(dY, T(0));
+  static MatrixOf<T> rectified(const BasicLinear<T>& layer, const MatrixOf<T>& X) {
+    MatrixOf<T> Y = layer.forward(X);
+    relu(Y);
+    return Y;
   }
 
   VectorOf<T> positive(const MatrixOf<T>& Z) const {

@@ -34,7 +34,8 @@ struct ExperimentOptions {
   Pooling attention = Pooling::kGated;  // which one is compared with max and mean
   BagRules rules{};
   BagModelShape shape{};
-  TrainingLoopOptions training{.epochs = 60, .batch_size = 8, .adam = {.learning_rate = 1e-3f}};
+  TrainingLoopOptions training{
+      .epochs = 60, .batch_size = 8, .adam = {.learning_rate = 1e-3f, .weight_decay = 0.1f}};
 };
 
 /// What a model says of test bags.

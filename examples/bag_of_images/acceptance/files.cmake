@@ -2,11 +2,16 @@
 # Images from a CSV file, with test images of their own and without.
 include(${CMAKE_CURRENT_LIST_DIR}/../../support/acceptance.cmake)
 
-# The class is told by one pixel.
+# A faint dot, a dark dot and a dark square, in the middle of 4 x 4 pixels: a training moves images
+# by a pixel.
 set(rows "")
 foreach(i RANGE 1 60)
-  math(EXPR noise "${i} * 7 % 5")
-  string(APPEND rows "${noise},16,0,${noise},0\n0,${noise},16,0,1\n${noise},0,0,16,2\n")
+  math(EXPR noise "${i} * 7 % 3")
+  set(above "${noise},0,0,0,0")
+  set(below "0,0,0,0,0,0")
+  string(APPEND rows "${above},6,0,0,0,0,${below},0\n")
+  string(APPEND rows "${above},16,0,0,0,0,${below},1\n")
+  string(APPEND rows "${above},16,16,0,0,16,16,0,0,0,0,2\n")
 endforeach()
 file(WRITE ${WORK}/images.csv "${rows}")
 
@@ -14,7 +19,7 @@ set(fast --target 2 --mean-size 4 --bags 40 --repeats 1 --test-bags 80 --epochs 
   --hidden 16 --features 8 --attention-dim 4 --learning-rate 0.02)
 foreach(attention gated additive)
   expect(0 ARGS --csv images.csv --attention ${attention} ${fast} --metrics ${attention}.json
-    SAYS "150 images to fill bags with, 30 for test bags, 2 x 2 pixels" "${attention} attention")
+    SAYS "150 images to fill bags with, 30 for test bags, 4 x 4 pixels" "${attention} attention")
   file(READ ${WORK}/${attention}.json metrics)
   string(JSON auc GET "${metrics}" models 0 auc)
   string(JSON hits GET "${metrics}" models 0 hit_rate)
@@ -23,5 +28,5 @@ foreach(attention gated additive)
     message(SEND_ERROR "attention does not find the image that decides: ${metrics}")
   endif()
 endforeach()
-expect(0 ARGS --csv images.csv --test-csv images.csv ${fast} --html ""
-  SAYS "180 images to fill bags with, 180 for test bags")
+expect(0 ARGS --csv images.csv --test-csv images.csv ${fast} --html other.html
+  SAYS "180 images to fill bags with, 180 for test bags" "Bags shaded by attention: other.html")
