@@ -245,7 +245,7 @@ TEST(BagPage, ShowsWrongAnswersFirstAndABoxForEachImage) {
   const ContactSheet sheet = contact_sheet(set, findings.test_bags[1], 9);
   EXPECT_EQ(sheet.boxes.size(), 6u);
   EXPECT_EQ(sheet.image.rows, 2 * 12);
-  EXPECT_EQ(sheet.image.cols, 5 * 12);
+  EXPECT_EQ(sheet.image.cols, 4 * 12);
   const std::string html = bag_page(findings, set, 9);
   EXPECT_NE(html.find("probability 0.900 of being positive; 1 of 2 images are of class 9"),
             std::string::npos);

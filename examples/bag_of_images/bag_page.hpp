@@ -17,7 +17,7 @@
 
 namespace examples {
 
-/// The images of a bag side by side, five in a row, with a box for each.
+/// The images of a bag side by side, four in a row, with a box for each.
 struct ContactSheet {
   attn::explain::Image image{};
   std::vector<attn::explain::Box> boxes{};
@@ -25,7 +25,7 @@ struct ContactSheet {
 
 /// Images of the wanted class get a frame.
 inline ContactSheet contact_sheet(const LabelledImages& set, const Bag& bag, Index target) {
-  constexpr Index kAcross = 5, kFrame = 2, kEdge = 1;
+  constexpr Index kAcross = 4, kFrame = 2, kEdge = 1;
   constexpr unsigned char kGround = 60, kFrameInk = 255;
   const auto count = static_cast<Index>(bag.images.size());
   const Index across = std::min(count, kAcross), down = (count + kAcross - 1) / kAcross;

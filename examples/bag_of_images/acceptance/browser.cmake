@@ -14,6 +14,6 @@ math(EXPR cells "5 * ${count}")
 if(count LESS 8)
   message(SEND_ERROR "only ${count} bags are shown")
 endif()
-browse(FILE attention.html CELLS ${cells} COUNT .picture ${count}
+browse(FILE attention.html CELLS ${cells} COUNT .card ${count}
   TOOLTIP "index" " of 5: rows 0 to 31, columns" "times an even share"
 )

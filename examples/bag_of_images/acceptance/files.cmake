@@ -11,7 +11,7 @@ foreach(i RANGE 1 60)
   set(below "0,0,0,0,0,0")
   string(APPEND rows "${above},6,0,0,0,0,${below},0\n")
   string(APPEND rows "${above},16,0,0,0,0,${below},1\n")
-  string(APPEND rows "${above},16,16,0,0,16,16,0,0,0,0,2\n")
+  string(APPEND rows "${above},16,16,0,0,16,16,0,0,0,0,0,2\n")
 endforeach()
 file(WRITE ${WORK}/images.csv "${rows}")
 
