@@ -71,8 +71,8 @@ inline attn::explain::RegionHeatmap bag_map(const LabelledImages& set, const Bag
                                                       : attn::explain::Mark::wrong};
 }
 
-/// The first wrong answers, then right ones: positive bags before the negative, since in those there
-/// is something to find.
+/// The first wrong answers, then right ones: positive bags before negative ones, since there is
+/// something to find in them.
 inline std::vector<std::size_t> shown_bags(const Findings& findings) {
   constexpr std::size_t kWrong = 8, kPositive = 12, kNegative = 4;
   std::vector<std::size_t> wrong, positive, negative;

@@ -2,7 +2,7 @@
 // The area under the receiver operating characteristic: how often a positive example has a higher
 // score than a negative one, ties counting half.
 //
-//     AUC = (sum of the ranks of the positives - P (P + 1) / 2) / (P N),  equal scores sharing ranks
+//     AUC = (sum of the ranks of the positives - P (P + 1) / 2) / (P N), equal scores sharing ranks
 //
 // Source: Hanley and McNeil 1982; Mann and Whitney 1947 for the statistic.
 #pragma once
