@@ -35,7 +35,7 @@ struct ExperimentOptions {
   BagRules rules{};
   BagModelShape shape{};
   TrainingLoopOptions training{
-      .epochs = 60, .batch_size = 8, .adam = {.learning_rate = 1e-3f, .weight_decay = 0.1f}};
+      .epochs = 60, .batch_size = 8, .adam = {.learning_rate = 2e-3f, .weight_decay = 0.1f}};
 };
 
 /// What a model says of test bags.
@@ -153,6 +153,7 @@ class Experiment {
     progress_.begin(pooling_name(outcome.pooling) + ", " + std::to_string(outcome.bags) + " bags",
                     options_.repeats);
     for (Index r = 0; r < options_.repeats && !interrupted(); ++r) train_once(outcome, r);
+    if (outcome.auc.empty()) return;  // Ctrl-C came first
     progress_.finish("AUC " + fixed(outcome.auc.back(), 3));
     findings_.outcomes.push_back(std::move(outcome));
   }

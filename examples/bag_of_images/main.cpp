@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Learns from bags of images that have one label each, by attention, max and mean pooling, and
 // shows which image of a bag decided. README.md has the commands; bag_model.hpp has the model.
+#include <cstdint>
 #include <iostream>
 #include <string>
 #include <utility>

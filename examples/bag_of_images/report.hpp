@@ -2,6 +2,7 @@
 // What was found, as a table for the console and as JSON.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "../support/console_table.hpp"
+#include "../support/interrupt.hpp"
 #include "experiment.hpp"
 
 namespace examples {
