@@ -45,23 +45,13 @@ void for_each_scored(const Recommender<float>& model, const std::vector<Split::Q
   }
 }
 
-struct ModelJudgement {
-  RankingMetrics metrics{kListed};
-  double loss = 0;  // the mean of -log p(right item) over the items not yet had
-};
-
-inline ModelJudgement judge(const Recommender<float>& model,
+inline RankingMetrics judge(const Recommender<float>& model,
                             const std::vector<Split::Question>& questions) {
-  ModelJudgement result;
+  RankingMetrics metrics(kListed);
   for_each_scored(model, questions, [&](std::size_t i, const auto& scores) {
-    const Index next = questions[i].next;
-    result.metrics.add(rank_of(scores, next));
-    const float largest = scores.maxCoeff();
-    const float sum = (scores.array() - largest).exp().sum();
-    result.loss += static_cast<double>(largest + std::log(sum) - scores(next));
+    metrics.add(rank_of(scores, questions[i].next));
   });
-  result.loss /= static_cast<double>(std::max<std::size_t>(questions.size(), 1));
-  return result;
+  return metrics;
 }
 
 /// `scores_of(known items)`: a number an item.

@@ -26,10 +26,9 @@ namespace examples {
 
 class MadeUpCatalogue {
  public:
-  static constexpr std::array<std::string_view, 10> kGenres = {
-      "Western", "Crime",   "Comedy", "Fantasy", "Romance",
-      "History", "Musical", "Horror", "Nature",  "Space"};
-  static constexpr Index kSeries = 8;  // a genre
+  static constexpr std::array<std::string_view, 8> kGenres = {
+      "Western", "Crime", "Comedy", "Fantasy", "Romance", "History", "Horror", "Space"};
+  static constexpr Index kSeries = 5;  // a genre
   static constexpr Index kParts = 6;   // a series
   static constexpr Index kItems = static_cast<Index>(kGenres.size()) * kSeries * kParts;
 
@@ -68,7 +67,7 @@ class MadeUpCatalogue {
   static std::string title(Index item) {
     const Index series = item / kParts % kSeries;
     return std::string(kGenres[static_cast<std::size_t>(genre_of(item))]) + " " +
-           static_cast<char>('A' + series) + ", part " + std::to_string(part_of(item) + 1);
+           static_cast<char>('A' + series) + " " + std::to_string(part_of(item) + 1);
   }
 
   /// A genre that a user likes, and how far the user has come in it.
@@ -83,7 +82,7 @@ class MadeUpCatalogue {
     std::array<Index, kGenres.size()> genres;
     std::iota(genres.begin(), genres.end(), Index{0});
     random_.shuffle(genres);
-    std::vector<Taste> tastes(2 + random_.below(2));
+    std::vector<Taste> tastes(3 + random_.below(2));
     for (std::size_t i = 0; i < tastes.size(); ++i) {
       tastes[i].genre = genres[i];
       std::iota(tastes[i].series.begin(), tastes[i].series.end(), Index{0});
@@ -95,7 +94,7 @@ class MadeUpCatalogue {
   /// Ends early for one who has begun all series of a genre and wants another.
   std::vector<Index> history() {
     std::vector<Taste> tastes = this->tastes();
-    const std::size_t length = 10 + random_.below(15);
+    const std::size_t length = 12 + random_.below(19);
     std::vector<Index> items;
     while (items.size() < length && advance(tastes[random_.below(tastes.size())]))
       items.push_back(latest_);
@@ -104,7 +103,7 @@ class MadeUpCatalogue {
 
   /// Goes to the next part of the series, or to the first one of the next series.
   bool advance(Taste& taste) {
-    constexpr float kTired = 0.15f;
+    constexpr float kTired = 0.2f;
     const bool goes_on =
         taste.latest >= 0 && part_of(taste.latest) + 1 < kParts && random_.uniform() >= kTired;
     if (!goes_on && taste.begun == taste.series.size()) return false;
