@@ -72,7 +72,8 @@ class Split {
 
   Split(const Catalogue& catalogue, Index min_ratings) : catalogue_(catalogue) {
     for (std::size_t u = 0; u < catalogue.histories.size(); ++u)
-      if (static_cast<Index>(catalogue.histories[u].items.size()) >= min_ratings) judged_.push_back(u);
+      if (static_cast<Index>(catalogue.histories[u].items.size()) >= min_ratings)
+        judged_.push_back(u);
     if (judged_.empty())
       throw DataError(catalogue.source, "no user has " + std::to_string(min_ratings) +
                                             " ratings or more, so there is nothing to test with.");

@@ -75,10 +75,9 @@ std::vector<Index> best_items(const Scores& scores, Index count) {
   for (Index i = 0; i < scores.size(); ++i)
     if (std::isfinite(scores(i))) items.push_back(i);
   const auto kept = std::min(items.size(), static_cast<std::size_t>(count));
-  std::partial_sort(items.begin(), items.begin() + static_cast<std::ptrdiff_t>(kept), items.end(),
-                    [&](Index a, Index b) {
-                      return scores(a) > scores(b) || (scores(a) == scores(b) && a < b);
-                    });
+  std::partial_sort(
+      items.begin(), items.begin() + static_cast<std::ptrdiff_t>(kept), items.end(),
+      [&](Index a, Index b) { return scores(a) > scores(b) || (scores(a) == scores(b) && a < b); });
   items.resize(kept);
   return items;
 }

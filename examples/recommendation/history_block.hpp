@@ -82,8 +82,7 @@ class HistoryBlock {
   MatrixOf<T> backward(const Forward& f, const MatrixOf<T>& dY) {
     MatrixOf<T> d_hidden = second_.backward(f.hidden, dY.cwiseProduct(f.mask));
     relu_backward(f.hidden, d_hidden);
-    const MatrixOf<T> d_middle =
-        dY + norm_.backward(f.middle, first_.backward(f.normed, d_hidden));
+    const MatrixOf<T> d_middle = dY + norm_.backward(f.middle, first_.backward(f.normed, d_hidden));
     const MatrixOf<T> d_attended = d_middle.cwiseProduct(f.attention_mask);
     const auto gradient = attention_.backward(f.attention, d_attended);
     attention_gradient_ = gradient.parameters;  // into the memory that the optimiser knows

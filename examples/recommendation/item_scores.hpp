@@ -50,7 +50,8 @@ class ItemScores {
       const Index rows = std::min(kRows, H.rows() - first);
       MatrixOf<T> Z = scores(H.middleRows(first, rows));
       leave_out_known(Z, batch, first);
-      loss += weight * to_gradient(Z, std::span(batch.next).subspan(static_cast<std::size_t>(first)));
+      loss +=
+          weight * to_gradient(Z, std::span(batch.next).subspan(static_cast<std::size_t>(first)));
       Z *= weight;
       dH.middleRows(first, rows).noalias() = Z * vectors_;
       gradients.vectors.noalias() += Z.transpose() * H.middleRows(first, rows);

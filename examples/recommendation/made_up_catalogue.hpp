@@ -43,7 +43,8 @@ class MadeUpCatalogue {
       result.items.add("item " + std::to_string(item + 1));
       result.titles.push_back(title(item));
     }
-    for (Index u = 0; u < users; ++u) result.histories.push_back({std::to_string(u + 1), history()});
+    for (Index u = 0; u < users; ++u)
+      result.histories.push_back({std::to_string(u + 1), history()});
     return result;
   }
 
@@ -108,8 +109,7 @@ class MadeUpCatalogue {
         taste.latest >= 0 && part_of(taste.latest) + 1 < kParts && random_.uniform() >= kTired;
     if (!goes_on && taste.begun == taste.series.size()) return false;
     taste.latest =
-        goes_on ? taste.latest + 1
-                : (taste.genre * kSeries + taste.series[taste.begun++]) * kParts;
+        goes_on ? taste.latest + 1 : (taste.genre * kSeries + taste.series[taste.begun++]) * kParts;
     latest_ = taste.latest;
     return true;
   }

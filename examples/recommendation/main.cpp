@@ -67,15 +67,16 @@ class Program {
   const History& history_of(const Catalogue& catalogue) const {
     for (const History& history : catalogue.histories)
       if (history.user == options_.user) return history;
-    throw DataError(catalogue.source, "there is no user '" + options_.user + "', whom --user names.");
+    throw DataError(catalogue.source,
+                    "there is no user '" + options_.user + "', whom --user names.");
   }
 
   void describe(const Split& split) const {
     const Catalogue& catalogue = split.catalogue();
     if (options_.ratings.empty()) std::cout << "No file given: the catalogue is made up.\n";
-    std::cout << catalogue.ratings() << " ratings by " << catalogue.histories.size()
-              << " users of " << catalogue.items.size() << " items; " << split.judged().size()
-              << " users have " << options_.min_ratings << " or more\n";
+    std::cout << catalogue.ratings() << " ratings by " << catalogue.histories.size() << " users of "
+              << catalogue.items.size() << " items; " << split.judged().size() << " users have "
+              << options_.min_ratings << " or more\n";
   }
 
   void train_and_judge(const Split& split) {

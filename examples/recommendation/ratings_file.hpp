@@ -67,12 +67,14 @@ inline Rating rating_of(const std::string& path, const Row& row) {
                         (f.size() == 1 ? " field" : " fields") +
                         ", and the four user, item, rating and timestamp are needed.");
   if (f[0].empty() || f[1].empty())
-    throw DataError(path, row.line, std::string("the ") + (f[0].empty() ? "user" : "item") +
-                                        " of this line is empty.");
+    throw DataError(
+        path, row.line,
+        std::string("the ") + (f[0].empty() ? "user" : "item") + " of this line is empty.");
   for (const std::size_t i : {std::size_t{2}, std::size_t{3}})
     if (!number_of(f[i]))
-      throw DataError(path, row.line, std::string("the ") + (i == 2 ? "rating" : "timestamp") +
-                                          " '" + f[i] + "' is not a number.");
+      throw DataError(path, row.line,
+                      std::string("the ") + (i == 2 ? "rating" : "timestamp") + " '" + f[i] +
+                          "' is not a number.");
   return {f[0], f[1], *number_of(f[3])};
 }
 
@@ -97,7 +99,8 @@ inline void read_titles(const std::string& path, Encoding encoding, Catalogue& c
   bool any = false;
   for (const Row& row : detail::read_rows(path, encoding)) {
     if (row.fields.size() < 2)
-      throw DataError(path, row.line, "this line has one field, and an item and its title are needed.");
+      throw DataError(path, row.line,
+                      "this line has one field, and an item and its title are needed.");
     const auto item = catalogue.items.find(row.fields[0]);
     if (!item) continue;
     any = true;

@@ -63,9 +63,9 @@ class Recommender {
     vectors_gradient_.setZero();
     popularity_gradient_.setZero();
     MatrixOf<T> dH;
-    const T loss = ItemScores<T>(vectors_, popularity_)
-                       .loss(norm_.forward(X), batch, weight, dH,
-                             {vectors_gradient_, popularity_gradient_});
+    const T loss =
+        ItemScores<T>(vectors_, popularity_)
+            .loss(norm_.forward(X), batch, weight, dH, {vectors_gradient_, popularity_gradient_});
     MatrixOf<T> dX = norm_.backward(X, dH);
     for (std::size_t b = blocks_.size(); b-- > 0;) dX = blocks_[b].backward(trace[b], dX);
     embed_backward(batch, dX.cwiseProduct(embedding_mask(dX.rows(), dropout, seed)));

@@ -58,8 +58,8 @@ inline std::vector<Result> results_of(const Recommender<float>& model, const Spl
 inline void print_table(std::ostream& out, const Report& report) {
   ConsoleTable table({"recommender", "HR@10 %", "NDCG@10 %"});
   for (const Result& result : report.results)
-    table.add({result.name, fixed(100 * result.test.hit_rate(), 2),
-               fixed(100 * result.test.ndcg(), 2)});
+    table.add(
+        {result.name, fixed(100 * result.test.hit_rate(), 2), fixed(100 * result.test.ndcg(), 2)});
   out << '\n';
   table.print(out);
 }

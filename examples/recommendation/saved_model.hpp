@@ -76,7 +76,8 @@ inline Catalogue renumbered(const Catalogue& catalogue, const Vocabulary& items,
       throw DataError(catalogue.source, "the model in " + model_path + " does not know the item '" +
                                             catalogue.items.word(i) +
                                             "', which it did not learn from.");
-    result.titles[static_cast<std::size_t>(*number)] = catalogue.titles[static_cast<std::size_t>(i)];
+    result.titles[static_cast<std::size_t>(*number)] =
+        catalogue.titles[static_cast<std::size_t>(i)];
     numbers.push_back(*number);
   }
   for (History& history : result.histories)

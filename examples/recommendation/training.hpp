@@ -41,8 +41,8 @@ inline TrainingSummary train(Recommender<float>& model, const Split& split,
     HistoryBatch batch;
     for (const Index piece : chosen) batch.add_training(pieces[static_cast<std::size_t>(piece)]);
     // Every prediction weighs the same, however the pieces are dealt out to batches.
-    const double weight = static_cast<double>(pieces.size()) /
-                          static_cast<double>(predictions * chosen.size());
+    const double weight =
+        static_cast<double>(pieces.size()) / static_cast<double>(predictions * chosen.size());
     return copy.differentiate(batch, static_cast<float>(weight), options.dropout, seed);
   };
   const auto judgement = [&](const Recommender<float>& trained) {
