@@ -202,10 +202,22 @@ TEST(MadeUpCatalogue, NextItemsFollowTheRule) {
       ++count;
     }
   }
-  // Every part goes on with probability 0.8 unless it is the last of six; new genres come early.
+  // Every part goes on with probability 0.8 unless it is the last of ten; new genres come early.
   const double share = static_cast<double>(foretold) / static_cast<double>(count);
   EXPECT_GT(share, 0.45);
-  EXPECT_LT(share, 0.8);
+  EXPECT_LT(share, 0.85);
+}
+
+TEST(MadeUpCatalogue, KnowsThePlacesThatDecide) {
+  constexpr Index kGenre = MadeUpCatalogue::kSeries * MadeUpCatalogue::kParts;
+  const std::vector<Index> known = {0, kGenre, 1, kGenre + 1, 2};
+  EXPECT_EQ(MadeUpCatalogue::deciding_places(known), (std::vector<Index>{4, 3}));
+  const Vector scores = MadeUpCatalogue::scores_of_the_rule(known);
+  EXPECT_EQ(scores(3), 2.f);
+  EXPECT_EQ(scores(kGenre + 2), 2.f);
+  EXPECT_EQ(scores(MadeUpCatalogue::kParts), 1.f);  // another series of the first genre
+  EXPECT_EQ(scores(4), 0.f);
+  EXPECT_EQ(scores(2 * kGenre), 0.f);  // no genre of this user
 }
 
 TEST(MadeUpCatalogue, IsThatOfItsSeed) {

@@ -3,6 +3,7 @@
 // the next item, and what was recommended.
 #pragma once
 
+#include <algorithm>
 #include <attn/attn.hpp>
 #include <cstddef>
 #include <span>
@@ -14,6 +15,7 @@
 #include "../support/ranking.hpp"
 #include "catalogue.hpp"
 #include "evaluation.hpp"
+#include "made_up_catalogue.hpp"
 #include "recommender.hpp"
 
 namespace examples {
@@ -42,7 +44,7 @@ inline attn::explain::TokenHeatmap history_heatmap(const Catalogue& catalogue,
 
 /// A card a user, for users from all over the judged ones.
 inline std::string attention_page(const Split& split, const Recommender<float>& model,
-                                  const RankingMetrics& result) {
+                                  const RankingMetrics& result, bool is_made_up) {
   constexpr std::size_t kShown = 24;
   const Catalogue& catalogue = split.catalogue();
   const auto questions = split.test();
@@ -59,7 +61,8 @@ inline std::string attention_page(const Split& split, const Recommender<float>& 
                     " users, the oldest item first, each shaded by the attention of the state that "
                     "foretells the next one (last block, mean over its heads).",
                 "Right: the item that came next is among the ten recommended, as it is for " +
-                    fixed(100 * result.hit_rate(), 1) + " % of all users."}};
+                    fixed(100 * result.hit_rate(), 1) + " % of all users."},
+      .marked = "latest item of its genre, which decides"};
   for_each_scored(model, shown, [&](std::size_t i, const auto& scores) {
     const Split::Question& question = shown[i];
     const Rank rank = rank_of(scores, question.next);
@@ -68,6 +71,8 @@ inline std::string attention_page(const Split& split, const Recommender<float>& 
     map.captions = {"Recommended: " + listed_titles(catalogue, best_items(scores, kListed)),
                     "Came next: " + catalogue.titles[static_cast<std::size_t>(question.next)] +
                         ", place " + std::to_string(rank.better + 1) + " of the recommendation"};
+    if (is_made_up)
+      map.marked = MadeUpCatalogue::deciding_places(question.known.last(map.tokens.size()));
     map.mark = rank.better < kListed ? attn::explain::Mark::right : attn::explain::Mark::wrong;
     page.maps.push_back(std::move(map));
   });

@@ -8,9 +8,11 @@
 // the user likes: neither the last item alone nor the set of all items tells which that is.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <numeric>
 #include <span>
 #include <string>
@@ -26,10 +28,10 @@ namespace examples {
 
 class MadeUpCatalogue {
  public:
-  static constexpr std::array<std::string_view, 8> kGenres = {
-      "Western", "Crime", "Comedy", "Fantasy", "Romance", "History", "Horror", "Space"};
-  static constexpr Index kSeries = 5;  // a genre
-  static constexpr Index kParts = 6;   // a series
+  static constexpr std::array<std::string_view, 6> kGenres = {"Western", "Crime",  "Comedy",
+                                                              "Romance", "Horror", "Space"};
+  static constexpr Index kSeries = 4;  // a genre
+  static constexpr Index kParts = 10;  // a series
   static constexpr Index kItems = static_cast<Index>(kGenres.size()) * kSeries * kParts;
 
   static constexpr Index genre_of(Index item) { return item / (kSeries * kParts); }
@@ -51,17 +53,26 @@ class MadeUpCatalogue {
   /// The scores of one who knows the rule: highest for parts that go on in a genre of the history,
   /// then for first parts of those genres.
   static Vector scores_of_the_rule(std::span<const Index> known) {
-    std::array<Index, kGenres.size()> latest;
-    latest.fill(-1);
-    for (const Index item : known) latest[static_cast<std::size_t>(genre_of(item))] = item;
     Vector scores = Vector::Zero(kItems);
-    for (Index item = 0; item < kItems; ++item) {
-      const Index before = latest[static_cast<std::size_t>(genre_of(item))];
-      if (before < 0) continue;
-      if (part_of(item) == 0) scores(item) = 1;
-      if (part_of(item) != 0 && item == before + 1) scores(item) = 2;
+    for (const Index place : deciding_places(known)) {
+      const Index latest = known[static_cast<std::size_t>(place)];
+      for (Index series = 0; series < kSeries; ++series)
+        scores((genre_of(latest) * kSeries + series) * kParts) = 1;
+      if (part_of(latest) + 1 < kParts) scores(latest + 1) = 2;
     }
     return scores;
+  }
+
+  /// Which places of a history decide what comes next: those of the latest item of each genre.
+  static std::vector<Index> deciding_places(std::span<const Index> known) {
+    std::array<Index, kGenres.size()> latest;
+    latest.fill(-1);
+    for (std::size_t t = 0; t < known.size(); ++t)
+      latest[static_cast<std::size_t>(genre_of(known[t]))] = static_cast<Index>(t);
+    std::vector<Index> places;
+    std::copy_if(latest.begin(), latest.end(), std::back_inserter(places),
+                 [](Index place) { return place >= 0; });
+    return places;
   }
 
  private:

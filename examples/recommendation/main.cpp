@@ -49,7 +49,8 @@ class Program {
     if (!options_.save.empty()) save_model(options_.save, catalogue, *model_);
     if (!options_.metrics.empty())
       write_file(options_.metrics, metrics_json(report_).dump(2) + "\n");
-    write_file(options_.page, attention_page(split, *model_, report_.results.front().test));
+    write_file(options_.page, attention_page(split, *model_, report_.results.front().test,
+                                             options_.ratings.empty()));
     std::cout << "\nHistories shaded by attention: " << options_.page << '\n';
     if (user != nullptr) recommend(catalogue, *user);
     return interrupted() ? kInterruptedExitCode : 0;
@@ -90,6 +91,7 @@ class Program {
     }
     for (const Parameter& p : model_->parameters()) report_.parameters += p.value.size();
     report_.results = results_of(*model_, split, options_.ratings.empty());
+    if (options_.ratings.empty()) report_.share = deciding_share(*model_, split);
     print_table(std::cout, report_);
     if (!report_.training) return;
     std::cout << "\nTrained " << report_.parameters << " parameters for "

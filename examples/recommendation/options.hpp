@@ -16,7 +16,7 @@ struct Options {
   std::string titles;
   Encoding encoding = Encoding::kUtf8;
   Index min_ratings = 5;
-  Index made_up_users = 3000;
+  Index made_up_users = 4000;
   RecommenderShape shape{};
   TrainingOptions training{};
   std::string save;

@@ -26,8 +26,15 @@ struct Result {
   RankingMetrics test;
 };
 
+/// How much of the attention lies on the items that decide, and how many of all items those are.
+struct DecidingShare {
+  double attention = 0;
+  double items = 0;
+};
+
 struct Report {
   std::vector<Result> results;  // self-attention first
+  std::optional<DecidingShare> share;
   std::optional<TrainingSummary> training;
   Index parameters = 0;
 };
@@ -55,6 +62,22 @@ inline std::vector<Result> results_of(const Recommender<float>& model, const Spl
   return results;
 }
 
+/// For the made-up catalogue, in which it is known what decides: the mean over all test questions.
+inline DecidingShare deciding_share(const Recommender<float>& model, const Split& split) {
+  DecidingShare share;
+  const auto questions = split.test();
+  for (const Split::Question& question : questions) {
+    const Vector weights = model.attention(question.known);
+    const auto seen = question.known.last(static_cast<std::size_t>(weights.size()));
+    const std::vector<Index> places = MadeUpCatalogue::deciding_places(seen);
+    for (const Index place : places) share.attention += static_cast<double>(weights(place));
+    share.items += static_cast<double>(places.size()) / static_cast<double>(seen.size());
+  }
+  share.attention /= static_cast<double>(questions.size());
+  share.items /= static_cast<double>(questions.size());
+  return share;
+}
+
 inline void print_table(std::ostream& out, const Report& report) {
   ConsoleTable table({"recommender", "HR@10 %", "NDCG@10 %"});
   for (const Result& result : report.results)
@@ -62,6 +85,10 @@ inline void print_table(std::ostream& out, const Report& report) {
         {result.name, fixed(100 * result.test.hit_rate(), 2), fixed(100 * result.test.ndcg(), 2)});
   out << '\n';
   table.print(out);
+  if (report.share)
+    out << "\nShare of the attention on the latest item of each genre, which decides: "
+        << fixed(100 * report.share->attention, 1) << " % (" << fixed(100 * report.share->items, 1)
+        << " % of the items)\n";
 }
 
 inline nlohmann::json metrics_json(const Report& report) {
@@ -73,6 +100,9 @@ inline nlohmann::json metrics_json(const Report& report) {
                               {"validation_hit_rate", result.validation.hit_rate()},
                               {"validation_ndcg", result.validation.ndcg()},
                               {"users", result.test.count()}});
+  if (report.share)
+    json["deciding_share"] = {{"attention", report.share->attention},
+                              {"items", report.share->items}};
   if (!report.training) return json;
   json["epochs"] = report.training->epochs;
   json["train_seconds"] = report.training->seconds;

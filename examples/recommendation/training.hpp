@@ -20,8 +20,9 @@
 namespace examples {
 
 struct TrainingOptions {
-  TrainingLoopOptions loop{.epochs = 40, .batch_size = 64, .patience = 10};
-  float dropout = 0.2f;
+  TrainingLoopOptions loop{
+      .epochs = 30, .batch_size = 64, .patience = 10, .adam = {.learning_rate = 4e-3f}};
+  float dropout = 0.1f;
 };
 
 /// The logarithms of how many users took each item: scores whose softmax is the items' popularity.
