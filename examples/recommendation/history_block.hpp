@@ -23,16 +23,9 @@
 #include "../support/random.hpp"
 #include "../support/relu.hpp"
 #include "history_batch.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-struct RecommenderShape {
-  Index items = 0;
-  Index layers = 2;
-  Index embed_dim = 64;
-  Index heads = 1;
-  Index context = 50;  // the latest items of a history, which the model looks at
-};
 
 template <typename T>
 class HistoryBlock {

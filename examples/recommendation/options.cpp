@@ -7,7 +7,7 @@
 
 #include "../support/command_line.hpp"
 #include "catalogue.hpp"
-#include "saved_model.hpp"
+#include "settings.hpp"
 
 namespace examples {
 namespace {

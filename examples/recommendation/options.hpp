@@ -6,8 +6,7 @@
 #include <string>
 
 #include "../support/text_file.hpp"
-#include "history_block.hpp"
-#include "training.hpp"
+#include "settings.hpp"
 
 namespace examples {
 

@@ -14,6 +14,7 @@
 #include "../support/weights_file.hpp"
 #include "catalogue.hpp"
 #include "recommender.hpp"
+#include "settings.hpp"
 
 namespace examples {
 
@@ -28,11 +29,6 @@ inline void save_model(const std::string& path, const Catalogue& catalogue,
                                       {"heads", shape.heads},
                                       {"context", shape.context}};
   save_weights(path, kModelKind, description, model.parameters());
-}
-
-/// What a shape is refused for; empty where it is sound.
-inline std::string contradiction(const RecommenderShape& shape) {
-  return shape.embed_dim % shape.heads == 0 ? "" : "--heads must divide --embed-dim.";
 }
 
 /// A model with the items that its numbers mean.

@@ -16,14 +16,9 @@
 #include "evaluation.hpp"
 #include "history_batch.hpp"
 #include "recommender.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-struct TrainingOptions {
-  TrainingLoopOptions loop{
-      .epochs = 30, .batch_size = 64, .patience = 10, .adam = {.learning_rate = 4e-3f}};
-  float dropout = 0.1f;
-};
 
 /// The logarithms of how many users took each item: scores whose softmax is the items' popularity.
 inline Vector popularity_scores(const Histories& histories, Index items) {
