@@ -108,8 +108,10 @@ class Program {
                 << '\n';
     std::cout << "and may like:\n";
     for_each_scored(*model_, {{user.items, 0}}, [&](std::size_t, const auto& scores) {
+      const std::vector<Index> best = best_items(scores, kListed);
+      if (best.empty()) std::cout << "  nothing, having taken every item\n";
       Index place = 0;
-      for (const Index item : best_items(scores, kListed))
+      for (const Index item : best)
         std::cout << "  " << ++place << ". " << catalogue.titles[static_cast<std::size_t>(item)]
                   << '\n';
     });
