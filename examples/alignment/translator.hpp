@@ -80,7 +80,7 @@ class Translator {
   T differentiate(const PairBatch& batch, float dropout, Random& random) {
     Trace f = forward(batch, dropout, &random);
     MatrixOf<T> d_hidden = output_.backward(f.hidden, f.end.gradient);
-    apply_dropout(f.hidden_mask, d_hidden);
+    apply(f.hidden_mask, d_hidden);
     const MatrixOf<T> d_sum = d_hidden.array() * (1 - f.activation.array().square());
     const MatrixOf<T> d_joined = combine_.backward(f.joined, d_sum);
     const auto [d_states, d_contexts] = split(batch, d_joined);
@@ -141,8 +141,15 @@ class Translator {
     both << left, right;
     return both;
   }
-  static MatrixOf<T> dropped(MatrixOf<T>& X, float dropout, Random* random) {
-    return random == nullptr ? MatrixOf<T>{} : drop_out(X, dropout, *random);
+  /// Drops numbers of X and returns the mask; an empty one where nothing is dropped.
+  static MatrixOf<T> drop(MatrixOf<T>& X, float p, Random* random) {
+    if (random == nullptr || p == 0) return {};
+    MatrixOf<T> mask = dropout_mask<T>(X.rows(), X.cols(), p, *random);
+    apply(mask, X);
+    return mask;
+  }
+  static void apply(const MatrixOf<T>& mask, MatrixOf<T>& X) {
+    if (mask.size() > 0) X.array() *= mask.array();
   }
 
   MatrixOf<T> combined(const MatrixOf<T>& states, const MatrixOf<T>& contexts) const {
@@ -153,7 +160,7 @@ class Translator {
   EncoderTrace encode_all(const SourceBatch& batch, float dropout, Random* random) const {
     MatrixOf<T> X = source_table_.forward(batch.tokens);
     EncoderTrace f;
-    f.input_mask = dropped(X, dropout, random);
+    f.input_mask = drop(X, dropout, random);
     const MatrixOf<T> zero = MatrixOf<T>::Zero(batch.size(), onward_.hidden());
     f.onward = onward_.forward(X, batch.lengths, zero);
     f.backward = backward_.forward(X, batch.lengths, zero);
@@ -169,7 +176,7 @@ class Translator {
     Trace f;
     f.encoder = encode_all(batch.source, dropout, random);
     MatrixOf<T> Y = target_table_.forward(batch.previous);
-    f.input_mask = dropped(Y, dropout, random);
+    f.input_mask = drop(Y, dropout, random);
     f.decoder = decoder_.forward(Y, batch.lengths, f.encoder.encoded.start);
     if (attention_)
       f.attended =
@@ -177,7 +184,7 @@ class Translator {
     f.joined = joined(f, batch);
     f.activation = combine_.forward(f.joined).array().tanh();
     f.hidden = f.activation;
-    f.hidden_mask = dropped(f.hidden, dropout, random);
+    f.hidden_mask = drop(f.hidden, dropout, random);
     f.end = cross_entropy(row_softmax(output_.forward(f.hidden)), batch.next);
     return f;
   }
@@ -224,7 +231,7 @@ class Translator {
       for (Index t = 0; t < batch.steps; ++t) d_last += d_contexts.middleRows(t * size, size);
     }
     auto d_decoder = decoder_.backward(f.decoder, d_states);
-    apply_dropout(f.input_mask, d_decoder.input);
+    apply(f.input_mask, d_decoder.input);
     target_table_.backward(batch.previous, d_decoder.input);
     const MatrixOf<T> d_sum =
         d_decoder.initial.array() * (1 - f.encoder.encoded.start.array().square());
@@ -241,7 +248,7 @@ class Translator {
     d_backward.topRows(batch.size()) += d_last.rightCols(half);
     MatrixOf<T> dX = onward_.backward(f.onward, d_onward).input;
     dX += backward_.backward(f.backward, d_backward).input;
-    apply_dropout(f.input_mask, dX);
+    apply(f.input_mask, dX);
     source_table_.backward(batch.tokens, dX);
   }
 
