@@ -29,7 +29,8 @@ inline std::vector<std::size_t> shown_items(const Evaluation& evaluation, std::s
       return evaluation.translations[a].source_length < evaluation.translations[b].source_length;
     });
     const std::size_t taken = std::min(count, kind.size());
-    for (std::size_t k = 0; k < taken; ++k) shown.push_back(kind[(2 * k + 1) * kind.size() / (2 * taken)]);
+    for (std::size_t k = 0; k < taken; ++k)
+      shown.push_back(kind[(2 * k + 1) * kind.size() / (2 * taken)]);
   }
   return shown;
 }

@@ -37,13 +37,13 @@ inline constexpr std::array<const char*, 12> kMonths = {
 inline constexpr std::array<const char*, 7> kWeekdays = {
     "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
 inline constexpr std::array<const char*, 20> kOrdinals = {
-    "",         "first",    "second",     "third",      "fourth",     "fifth",       "sixth",
-    "seventh",  "eighth",   "ninth",      "tenth",      "eleventh",   "twelfth",     "thirteenth",
+    "",           "first",     "second",    "third",       "fourth",     "fifth",     "sixth",
+    "seventh",    "eighth",    "ninth",     "tenth",       "eleventh",   "twelfth",   "thirteenth",
     "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth"};
 inline constexpr std::array<const char*, 20> kNumbers = {
-    "",        "one",     "two",       "three",    "four",     "five",    "six",
-    "seven",   "eight",   "nine",      "ten",      "eleven",   "twelve",  "thirteen",
-    "fourteen", "fifteen", "sixteen",  "seventeen", "eighteen", "nineteen"};
+    "",         "one",     "two",     "three",     "four",     "five",    "six",
+    "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",  "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"};
 inline constexpr std::array<const char*, 10> kTens = {
     "", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"};
 
@@ -70,7 +70,7 @@ inline std::string year_in_words(std::size_t year) {
 
 inline std::string ordinal(std::size_t n) {
   const bool teen = n % 100 / 10 == 1;
-  const char* suffix = teen             ? "th"
+  const char* suffix = teen          ? "th"
                        : n % 10 == 1 ? "st"
                        : n % 10 == 2 ? "nd"
                        : n % 10 == 3 ? "rd"
@@ -117,20 +117,34 @@ class WrittenDate {
     const std::string short_month = month_name_.substr(0, 3), short_day = weekday_.substr(0, 3);
     const std::string short_year = year.substr(2);
     switch (kind) {
-      case 0: return day + " " + month_name_ + " " + year;
-      case 1: return month_name_ + " " + day + ", " + year;
-      case 2: return short_month + " " + day + ", " + year;
-      case 3: return detail::ordinal(day_) + " of " + month_name_ + " " + year;
-      case 4: return "the " + detail::ordinal(day_) + " of " + month_name_ + ", " + year;
-      case 5: return weekday_ + ", " + month_name_ + " " + detail::ordinal(day_) + ", " + year;
-      case 6: return short_day + " " + day + " " + short_month + " " + year;
-      case 7: return std::to_string(month_) + "/" + day + "/" + year;
-      case 8: return day + "." + std::to_string(month_) + "." + year;
-      case 9: return day + "-" + short_month + "-" + short_year;
-      case 10: return short_month + " " + day + " '" + short_year;
-      case 11: return year + ", " + month_name_ + " " + day;
-      case 12: return weekday_ + " the " + detail::ordinal(day_) + " of " + month_name_ + " " + year;
-      case 13: return "the " + detail::ordinal_in_words(day_) + " of " + month_name_ + " " + year;
+      case 0:
+        return day + " " + month_name_ + " " + year;
+      case 1:
+        return month_name_ + " " + day + ", " + year;
+      case 2:
+        return short_month + " " + day + ", " + year;
+      case 3:
+        return detail::ordinal(day_) + " of " + month_name_ + " " + year;
+      case 4:
+        return "the " + detail::ordinal(day_) + " of " + month_name_ + ", " + year;
+      case 5:
+        return weekday_ + ", " + month_name_ + " " + detail::ordinal(day_) + ", " + year;
+      case 6:
+        return short_day + " " + day + " " + short_month + " " + year;
+      case 7:
+        return std::to_string(month_) + "/" + day + "/" + year;
+      case 8:
+        return day + "." + std::to_string(month_) + "." + year;
+      case 9:
+        return day + "-" + short_month + "-" + short_year;
+      case 10:
+        return short_month + " " + day + " '" + short_year;
+      case 11:
+        return year + ", " + month_name_ + " " + day;
+      case 12:
+        return weekday_ + " the " + detail::ordinal(day_) + " of " + month_name_ + " " + year;
+      case 13:
+        return "the " + detail::ordinal_in_words(day_) + " of " + month_name_ + " " + year;
       case 14:
         return weekday_ + ", the " + detail::ordinal_in_words(day_) + " of " + month_name_ + " " +
                year;

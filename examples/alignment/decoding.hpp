@@ -55,8 +55,8 @@ inline std::vector<Translation> translate_batch(const Translator<float>& model,
     for (std::size_t b = 0; b < sources.size(); ++b) {
       if (is_over[b]) continue;
       const Index length = batch.lengths[b];
-      is_over[b] = t >= longest_target(length) ||
-                   !take_step(step, static_cast<Index>(b), length, result[b]);
+      is_over[b] =
+          t >= longest_target(length) || !take_step(step, static_cast<Index>(b), length, result[b]);
       if (is_over[b])
         --running;
       else

@@ -32,8 +32,8 @@ inline JudgedTranslation judge(Tokens tokens, Matrix weights, const Item& item) 
   JudgedTranslation judged{std::move(tokens), std::move(weights), item.source.size(), 0, 0};
   judged.edits = std::numeric_limits<std::size_t>::max();
   for (const Tokens& target : item.targets) {
-    const std::size_t edits =
-        edit_distance(std::span<const std::string>(judged.tokens), std::span<const std::string>(target));
+    const std::size_t edits = edit_distance(std::span<const std::string>(judged.tokens),
+                                            std::span<const std::string>(target));
     if (edits >= judged.edits) continue;
     judged.edits = edits;
     judged.target_length = target.size();
@@ -58,7 +58,8 @@ struct Score {
     return static_cast<double>(exact) / static_cast<double>(std::max<std::size_t>(count, 1));
   }
   double error_rate() const {
-    return static_cast<double>(edits) / static_cast<double>(std::max<std::size_t>(target_tokens, 1));
+    return static_cast<double>(edits) /
+           static_cast<double>(std::max<std::size_t>(target_tokens, 1));
   }
 };
 

@@ -73,11 +73,11 @@ class Program {
   void check_units() const {
     const Units& units = model_->language.units;
     if (units.source == data_.units.source && units.target == data_.units.target) return;
-    throw DataError(options_.load,
-                    std::string("this model translates ") + detail::unit_name(units.source) +
-                        " to " + detail::unit_name(units.target) + ", and the data are " +
-                        detail::unit_name(data_.units.source) + " and " +
-                        detail::unit_name(data_.units.target) + ".");
+    throw DataError(options_.load, std::string("this model translates ") +
+                                       detail::unit_name(units.source) + " to " +
+                                       detail::unit_name(units.target) + ", and the data are " +
+                                       detail::unit_name(data_.units.source) + " and " +
+                                       detail::unit_name(data_.units.target) + ".");
   }
 
   void train_and_judge() {
@@ -118,9 +118,9 @@ class Program {
     const Language& language = model_ ? model_->language : language_;
     Index parameters = 0;
     for (const Parameter& p : model.parameters()) parameters += p.value.size();
-    report_.models.push_back(
-        {name, evaluate(model, language, data_.test, options_.training.loop.threads), summary,
-         parameters});
+    report_.models.push_back({name,
+                              evaluate(model, language, data_.test, options_.training.loop.threads),
+                              summary, parameters});
   }
 
   void show_translation(const std::string& text) {

@@ -92,11 +92,8 @@ std::string contradiction_of(const CLI::App& app, const Options& options) {
 ParsedOptions parse_options(int argc, const char* const* argv) {
   ParsedOptions parsed;
   Options& options = parsed.options;
-  options.training.loop = {.epochs = 10,
-                           .batch_size = 64,
-                           .adam = {.learning_rate = 4e-3f},
-                           .seed = 1,
-                           .threads = 2};
+  options.training.loop = {
+      .epochs = 10, .batch_size = 64, .adam = {.learning_rate = 4e-3f}, .seed = 1, .threads = 2};
   CLI::App app{
       "Trains a translator from sequence to sequence with additive attention, and one without.\n"
       "Without a file it makes up dates, as people write them and in ISO 8601.",

@@ -123,7 +123,8 @@ inline void drop_long(std::vector<Item>& items, std::size_t longest) {
   if (longest == 0) return;
   const auto is_long = [&](const Tokens& tokens) { return tokens.size() > longest; };
   for (Item& item : items) std::erase_if(item.targets, is_long);
-  std::erase_if(items, [&](const Item& item) { return is_long(item.source) || item.targets.empty(); });
+  std::erase_if(items,
+                [&](const Item& item) { return is_long(item.source) || item.targets.empty(); });
 }
 
 /// Draws `limit` items by a number that is made from the source alone; the order stays.
@@ -145,18 +146,18 @@ inline void draw(std::vector<Item>& items, std::size_t limit, Unit unit) {
 /// The pairs of a file, divided by their sources.
 inline PairData read_pairs(const PairOptions& options) {
   const bool dictionary = options.format == PairFormat::kCmudict;
-  const Units units = dictionary ? Units{Unit::kCharacters, Unit::kWords}
-                                 : Units{options.unit, options.unit};
+  const Units units =
+      dictionary ? Units{Unit::kCharacters, Unit::kWords} : Units{options.unit, options.unit};
   std::vector<Item> items = dictionary ? detail::read_dictionary(options.path)
                                        : detail::read_tabs(options.path, options.unit);
   detail::drop_long(items, options.longest);
   detail::draw(items, options.limit, units.source);
   PairData data = divided(std::move(items), units);
   if (data.train.empty() || data.validation.empty() || data.test.empty())
-    throw DataError(options.path,
-                    "the pairs are too few: " + std::to_string(data.train.size()) + " train, " +
-                        std::to_string(data.validation.size()) + " validate and " +
-                        std::to_string(data.test.size()) + " test; each needs one or more.");
+    throw DataError(options.path, "the pairs are too few: " + std::to_string(data.train.size()) +
+                                      " train, " + std::to_string(data.validation.size()) +
+                                      " validate and " + std::to_string(data.test.size()) +
+                                      " test; each needs one or more.");
   return data;
 }
 

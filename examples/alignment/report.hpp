@@ -47,9 +47,8 @@ inline void print_by_length(std::ostream& out, const Report& report) {
   for (const ModelResult& model : report.models) head.push_back(model.name + " %");
   ConsoleTable table(std::move(head));
   for (const LengthRange& range : length_ranges(report.items)) {
-    std::vector<std::string> row = {std::to_string(range.first) + " to " +
-                                        std::to_string(range.last),
-                                    ""};
+    std::vector<std::string> row = {
+        std::to_string(range.first) + " to " + std::to_string(range.last), ""};
     if (range.first == range.last) row[0] = std::to_string(range.first);
     for (const ModelResult& model : report.models) {
       const Score score = score_in(model.evaluation, range);

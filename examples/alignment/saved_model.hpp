@@ -24,9 +24,7 @@ struct TranslatorModel {
 
 namespace detail {
 
-inline const char* unit_name(Unit unit) {
-  return unit == Unit::kWords ? "words" : "characters";
-}
+inline const char* unit_name(Unit unit) { return unit == Unit::kWords ? "words" : "characters"; }
 
 inline Unit described_unit(const std::string& path, const nlohmann::json& description,
                            const char* side) {
@@ -40,8 +38,7 @@ inline TokenNumbering described_tokens(const std::string& path, const nlohmann::
                                        const char* side) {
   const auto tokens = description.at(side).get<std::vector<std::string>>();
   TokenNumbering numbering(tokens);
-  if (numbering.size() <= kUnknownToken ||
-      numbering.size() != static_cast<Index>(tokens.size()))
+  if (numbering.size() <= kUnknownToken || numbering.size() != static_cast<Index>(tokens.size()))
     throw damaged(path, std::string("its ") + side + " are too few or not all different");
   return numbering;
 }

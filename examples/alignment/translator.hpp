@@ -166,8 +166,8 @@ class Translator {
     f.backward = backward_.forward(X, batch.lengths, zero);
     f.encoded.lengths = batch.lengths;
     f.encoded.states = beside(f.onward.states, f.backward.states);
-    f.encoded.last = beside(f.onward.states.bottomRows(batch.size()),
-                            f.backward.states.topRows(batch.size()));
+    f.encoded.last =
+        beside(f.onward.states.bottomRows(batch.size()), f.backward.states.topRows(batch.size()));
     f.encoded.start = bridge_.forward(f.encoded.last).array().tanh();
     return f;
   }

@@ -151,9 +151,9 @@ class LineChartDrawing {
       if (!std::isfinite(point.y)) continue;
       points += fixed(x(point.x), 1) + ',' + fixed(y(point.y), 1) + ' ';
       if (point.note.empty()) continue;
-      dots += "<circle class=\"dot " + curve.kind + "\" cx=\"" + fixed(x(point.x), 1) +
-              "\" cy=\"" + fixed(y(point.y), 1) + "\" r=\"4.5\"><title>" +
-              escape_html(point.note) + "</title></circle>\n";
+      dots += "<circle class=\"dot " + curve.kind + "\" cx=\"" + fixed(x(point.x), 1) + "\" cy=\"" +
+              fixed(y(point.y), 1) + "\" r=\"4.5\"><title>" + escape_html(point.note) +
+              "</title></circle>\n";
     }
     const std::string look = "<polyline class=\"curve " + curve.kind + "\" points=\"";
     const double at = legend_y - 4;
