@@ -59,10 +59,10 @@ TEST(WrittenDate, KnowsOrdinalsAndYears) {
 }
 
 TEST(Dates, AreWhatTheyAreTranslatedTo) {
-  const PairData data = date_data({.train = 300, .validation = 2, .test = 3, .seed = 5});
+  const PairData data = date_data({.lines = 300, .seed = 5});
   EXPECT_EQ(data.train.size(), 300u);
-  EXPECT_EQ(data.validation.size(), 2u);
-  EXPECT_EQ(data.test.size(), 3u);
+  EXPECT_EQ(data.validation.size(), 13u);
+  EXPECT_EQ(data.test.size(), 51u);
   std::set<std::size_t> lengths;
   for (const Item& item : data.train) {
     lengths.insert(item.targets.front().size());
@@ -168,7 +168,7 @@ TEST_F(PairFile, SaysWhatIsWrongWithIt) {
 
 /// Everything of a run, with a model that has learnt nothing.
 struct TinyRun {
-  PairData data = date_data({.train = 20, .validation = 2, .test = 30, .most_dates = 2});
+  PairData data = date_data({.lines = 174, .most_dates = 2});
   TranslatorModel model{language_of(data), Translator<float>(shape(), 1)};
 
   TranslatorShape shape() const {

@@ -21,11 +21,14 @@ void add_data_options(CLI::App& app, Options& options) {
   add.plain("--tokens", options.pairs.unit, "With tabs: characters (the default) or words")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, Unit>{{"characters", Unit::kCharacters}, {"words", Unit::kWords}}));
+  add.plain("--encoding", options.pairs.encoding, "Of --pairs: utf-8 (the default) or windows-1252")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Encoding>{
+          {"utf-8", Encoding::kUtf8}, {"windows-1252", Encoding::kWindows1252}}));
   add("--limit", options.pairs.limit, "Draw so many sources of the file; 0: take all");
   add("--longest", options.pairs.longest, "Leave out what has more tokens than this; 0: nothing");
   add("--dates", options.dates.most_dates, "Up to so many dates stand on a made-up line")
       ->check(CLI::Range(1, 100));
-  add("--lines", options.dates.train, "Made-up lines to train on")->check(CLI::Range(1, 10000000));
+  add("--lines", options.dates.lines, "Made-up lines to train on")->check(CLI::Range(1, 10000000));
 }
 
 void add_model_options(CLI::App& app, Options& options) {
@@ -73,7 +76,7 @@ void add_output_options(CLI::App& app, Options& options) {
 std::string contradiction_of(const CLI::App& app, const Options& options) {
   const auto given = [&](const char* option) { return app.count(option) > 0; };
   if (options.shape.hidden % 2 != 0) return "--hidden must be even: each direction has half of it.";
-  for (const char* option : {"--format", "--tokens", "--limit", "--longest"})
+  for (const char* option : {"--format", "--tokens", "--encoding", "--limit", "--longest"})
     if (options.pairs.path.empty() && given(option))
       return std::string(option) + " says something about --pairs, and there are none.";
   for (const char* option : {"--dates", "--lines"})

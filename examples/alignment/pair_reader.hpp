@@ -30,6 +30,7 @@ struct PairOptions {
   Unit unit = Unit::kCharacters;  // of both sides, where there are tabs
   std::size_t limit = 20000;      // sources that are taken; 0: all
   std::size_t longest = 0;        // tokens of a source or target that is taken; 0: any
+  Encoding encoding = Encoding::kUtf8;
 };
 
 namespace detail {
@@ -79,9 +80,9 @@ inline bool is_spelt_with_letters(std::string_view word) {
          std::all_of(word.begin(), word.end(), [](char c) { return c >= 'a' && c <= 'z'; });
 }
 
-inline std::vector<Item> read_dictionary(const std::string& path) {
+inline std::vector<Item> read_dictionary(const std::string& path, Encoding encoding) {
   ItemList items;
-  for (const Line& line : read_lines(path)) {
+  for (const Line& line : read_lines(path, encoding)) {
     const std::string_view text =
         trimmed(std::string_view(line.text).substr(0, line.text.find('#')));
     if (text.empty() || text.starts_with(";;;")) continue;
@@ -98,9 +99,9 @@ inline std::vector<Item> read_dictionary(const std::string& path) {
   return items.take();
 }
 
-inline std::vector<Item> read_tabs(const std::string& path, Unit unit) {
+inline std::vector<Item> read_tabs(const std::string& path, Unit unit, Encoding encoding) {
   ItemList items;
-  for (const Line& line : read_lines(path)) {
+  for (const Line& line : read_lines(path, encoding)) {
     if (trimmed(line.text).empty()) continue;
     const std::size_t tab = line.text.find('\t');
     if (tab == std::string::npos)
@@ -148,8 +149,9 @@ inline PairData read_pairs(const PairOptions& options) {
   const bool dictionary = options.format == PairFormat::kCmudict;
   const Units units =
       dictionary ? Units{Unit::kCharacters, Unit::kWords} : Units{options.unit, options.unit};
-  std::vector<Item> items = dictionary ? detail::read_dictionary(options.path)
-                                       : detail::read_tabs(options.path, options.unit);
+  std::vector<Item> items = dictionary
+                                ? detail::read_dictionary(options.path, options.encoding)
+                                : detail::read_tabs(options.path, options.unit, options.encoding);
   detail::drop_long(items, options.longest);
   detail::draw(items, options.limit, units.source);
   PairData data = divided(std::move(items), units);
