@@ -75,7 +75,8 @@ HeatmapPage alignment_page() {
                                     .query_name = "written",
                                     .key_name = "read",
                                     .title = "le chat noir"},
-                   AlignmentHeatmap{.weights = far, .title = "80 tokens, causal, fading"}}};
+                   AlignmentHeatmap{
+                       .weights = far, .by_row = true, .title = "80 tokens, causal, fading"}}};
 }
 
 /// A bright disc on a slope of grey, in one channel or, tinted, in three.

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <attn/config.hpp>
+#include <attn/engine/heatmap_alignment.hpp>
 #include <attn/engine/heatmap_cards.hpp>
 #include <attn/engine/heatmap_check.hpp>
 #include <attn/engine/heatmap_regions.hpp>

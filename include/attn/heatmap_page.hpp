@@ -91,12 +91,15 @@ struct TokenHeatmap {
 ///                      `attention_weights(Q, K, Heads{heads})` returns them: a panel a head
 /// Params      queries, keys  the labels of rows and columns; numbers where empty
 ///             heads          how many panels `weights` holds
-///             query_name, key_name   what rows and columns are, in tooltips and at the axes
+///             by_row         full shade is the largest weight of each row, not of the whole head:
+///                            for rows of very different lengths, as causal ones are
+///             query_name, key_name   what rows and columns are
 struct AlignmentHeatmap {
   std::vector<std::string> queries{};
   std::vector<std::string> keys{};
   Weights weights{};
   Index heads = 1;
+  bool by_row = false;
   std::string query_name = "query";
   std::string key_name = "key";
   std::string title{};

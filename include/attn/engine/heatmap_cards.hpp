@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cards of a page of weights: what all have, sequences of tokens, and tables of alignments.
+// The cards of a page of weights: what all have, and sequences of tokens.
 //
 //     weight -> shade = weight / largest of its map -> class "cell", data-weight, --a, title
 //
-// Regions of images: heatmap_regions.hpp.
+// Next: heatmap_alignment.hpp, heatmap_regions.hpp.
 #pragma once
 
 #include <algorithm>
@@ -93,12 +93,12 @@ inline std::string cell_attributes(double weight, const Scale& scale, std::strin
   return tag;
 }
 
-/// What the darkest (at night: the lightest) shade stands for.
-inline std::string full_shade(const Scale& scale) {
-  return "<span class=\"full\">full shade = " + weight_text(scale.largest) + "</span>";
+/// What the fullest shade of a map stands for.
+inline std::string full_shade_note(const std::string& weight) {
+  return "<span class=\"full\">full shade = " + weight + "</span>";
 }
 
-/// The frame of a card: mark, title, captions, what it shows.
+/// A card: mark, title, captions, what it shows.
 inline std::string framed(const auto& map, const std::string& beside_title,
                           const std::string& body) {
   const bool is_right = map.mark == explain::Mark::right;
@@ -141,122 +141,15 @@ inline std::string card(const explain::TokenHeatmap& map) {
       body += escape_html(map.between[i]);
     else if (i > 0)
       body += ' ';
-    const std::string tooltip = weight_text(weight) + "\n\"" + visible_token(map.tokens[i]) +
-                                "\", token " + std::to_string(i) + " of " + count +
-                                share.times(weight);
+    const std::string token = visible_token(map.tokens[i]);
+    const std::string tooltip = weight_text(weight) + "\n\"" + token + "\", index " +
+                                std::to_string(i) + " of " + count + share.times(weight);
     const std::string_view key = marked[i] ? " key" : "";
-    const std::string shown = map.tokens[i].empty() ? visible_token("") : map.tokens[i];
-    body += "<span " + cell_attributes(weight, scale, tooltip, key) + ">" + escape_html(shown) +
+    body += "<span " + cell_attributes(weight, scale, tooltip, key) + ">" + escape_html(token) +
             "</span>";
   }
   if (!map.between.empty()) body += escape_html(map.between.back());
-  return framed(map, full_shade(scale), body + "</p>\n");
-}
-
-/// One head of an alignment as a table.
-class AlignmentTable {
- public:
-  AlignmentTable(const explain::AlignmentHeatmap& map, Index head)
-      : map_(map), n_q_(map.weights.rows() / map.heads), first_row_(head * n_q_) {
-    for (Index i = 0; i < n_q_; ++i) {
-      for (Index j = 0; j < n_k(); ++j) scale_.include(weight(i, j));
-    }
-  }
-
-  const Scale& scale() const { return scale_; }
-
-  std::string html() const {
-    std::string table = "<table " + attributes() + ">\n";
-    if (has_labels()) table += head_row();
-    table += "<tbody>\n";
-    for (Index i = 0; i < n_q_; ++i) table += row(i);
-    return table + "</tbody></table>\n";
-  }
-
- private:
-  // A page shows about 40 rem; cells that would be smaller than letters leave the labels out.
-  static constexpr double kWidth = 640, kLargestCell = 28, kSmallestCell = 3, kSmallestLabel = 9;
-
-  Index n_k() const { return map_.weights.cols(); }
-  double weight(Index i, Index j) const { return map_.weights(first_row_ + i, j); }
-  double cell_size() const {
-    const auto longest = static_cast<double>(std::max<Index>({n_q_, n_k(), 1}));
-    return std::clamp(std::floor(kWidth / longest), kSmallestCell, kLargestCell);
-  }
-  bool has_labels() const { return cell_size() >= kSmallestLabel; }
-
-  static std::string label(const std::vector<std::string>& labels, Index k) {
-    return labels.empty() ? std::to_string(k) : visible_token(labels[static_cast<std::size_t>(k)]);
-  }
-  /// Labels of more than two characters stand upright above their columns.
-  bool has_long_keys() const {
-    for (Index j = 0; j < n_k(); ++j) {
-      const std::string text = label(map_.keys, j);
-      const auto starts = std::count_if(text.begin(), text.end(), [](char c) {
-        return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u;
-      });
-      if (starts > 2) return true;
-    }
-    return false;
-  }
-
-  std::string attributes() const {
-    const double size = cell_size();
-    std::string attributes =
-        map_attributes(has_long_keys() ? "alignment upright" : "alignment", n_k(),
-                       std::to_string(n_q_) + " rows (" + map_.query_name + ") by " +
-                           std::to_string(n_k()) + " columns (" + map_.key_name + ")");
-    attributes += " style=\"--cell:" + number_text("%g", size) +
-                  "px;--letters:" + number_text("%g", std::min(size, 13.)) +
-                  "px;--gap:" + (has_labels() ? "1px" : "0px") + "\"";
-    return attributes;
-  }
-
-  std::string head_row() const {
-    std::string row = "<thead><tr><th class=\"axes\">" + escape_html(map_.query_name) + " \\ " +
-                      escape_html(map_.key_name) + "</th>";
-    for (Index j = 0; j < n_k(); ++j)
-      row += "<th scope=\"col\">" + escape_html(label(map_.keys, j)) + "</th>";
-    return row + "</tr></thead>\n";
-  }
-
-  std::string row(Index i) const {
-    EvenShare share;
-    for (Index j = 0; j < n_k(); ++j) share.include(weight(i, j));
-    const std::string query = map_.query_name + " " + place(map_.queries, i) + "\n";
-    std::string row = "<tr>";
-    if (has_labels()) row += "<th scope=\"row\">" + escape_html(label(map_.queries, i)) + "</th>";
-    for (Index j = 0; j < n_k(); ++j) {
-      const std::string tooltip = weight_text(weight(i, j)) + "\n" + query + map_.key_name + " " +
-                                  place(map_.keys, j) + share.times(weight(i, j));
-      row += "<td " + cell_attributes(weight(i, j), scale_, tooltip) + "></td>";
-    }
-    return row + "</tr>\n";
-  }
-  static std::string place(const std::vector<std::string>& labels, Index k) {
-    return labels.empty() ? std::to_string(k)
-                          : "\"" + label(labels, k) + "\" (" + std::to_string(k) + ")";
-  }
-
-  const explain::AlignmentHeatmap& map_;
-  Index n_q_;
-  Index first_row_;
-  Scale scale_;
-};
-
-inline std::string card(const explain::AlignmentHeatmap& map) {
-  if (map.heads == 1) {
-    const AlignmentTable table(map, 0);
-    return framed(map, full_shade(table.scale()),
-                  "<div class=\"panels\"><figure>" + table.html() + "</figure></div>\n");
-  }
-  std::string panels = "<div class=\"panels\">\n";
-  for (Index head = 0; head < map.heads; ++head) {
-    const AlignmentTable table(map, head);
-    panels += "<figure><figcaption>head " + std::to_string(head) + " " + full_shade(table.scale()) +
-              "</figcaption>" + table.html() + "</figure>\n";
-  }
-  return framed(map, "", panels + "</div>\n");
+  return framed(map, full_shade_note(weight_text(scale.largest)), body + "</p>\n");
 }
 
 }  // namespace engine::heatmap

@@ -106,7 +106,7 @@ class RegionPanels {
     }
   }
 
-  const Scale& scale() const { return scale_; }
+  std::string full_shade() const { return full_shade_note(weight_text(scale_.largest)); }
 
   std::string html() const {
     const Index columns = map_.regions.empty() ? map_.weights.cols() : 1;
@@ -177,7 +177,7 @@ class RegionPanels {
       const double weight = map_.weights[static_cast<Index>(k)];
       const Box& box = boxes_[k];
       const std::string tooltip =
-          weight_text(weight) + "\nregion " + std::to_string(k) + " of " +
+          weight_text(weight) + "\nregion, index " + std::to_string(k) + " of " +
           std::to_string(boxes_.size()) + ": rows " + std::to_string(box.top) + " to " +
           std::to_string(box.top + box.rows - 1) + ", columns " + std::to_string(box.left) +
           " to " + std::to_string(box.left + box.cols - 1) + share_.times(weight);
@@ -197,7 +197,7 @@ class RegionPanels {
 
 inline std::string card(const explain::RegionHeatmap& map) {
   const RegionPanels panels(map);
-  return framed(map, full_shade(panels.scale()), panels.html());
+  return framed(map, panels.full_shade(), panels.html());
 }
 
 }  // namespace engine::heatmap

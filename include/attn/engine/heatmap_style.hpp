@@ -66,7 +66,8 @@ inline constexpr std::string_view kStyle = R"(:root {
 .cell { cursor: default; outline: 0 solid transparent; }
 .cell.on { outline: 2px solid var(--text); outline-offset: -1px; }
 .odd {
-  background: repeating-linear-gradient(45deg, var(--faint) 0 2px, transparent 2px 5px);
+  background-image:
+    repeating-linear-gradient(45deg, rgb(128 128 128 / .6) 0 1.5px, transparent 1.5px 5px);
 }
 .tokens {
   margin: .4rem 0 0; font-size: 1.05rem; line-height: 1.85;
@@ -83,13 +84,16 @@ figcaption { margin-bottom: .3rem; font-size: .85rem; }
 .alignment { border-collapse: separate; border-spacing: var(--gap); line-height: 1.1; }
 .alignment td {
   width: var(--cell); min-width: var(--cell); height: var(--cell); padding: 0;
-  background-color: rgb(var(--heat) / var(--a)); box-shadow: inset 0 0 0 var(--gap) var(--edge);
+  background-color: rgb(var(--heat) / var(--a)); box-shadow: inset 0 0 0 1px rgb(128 128 128 / .16);
 }
-.alignment th { padding: 0 .35em; font-size: var(--letters); font-weight: 400; white-space: pre; }
+.alignment thead td { background: none; box-shadow: none; }
+.alignment th {
+  max-width: 16rem; max-height: 14rem; padding: 0 .35em; overflow: hidden;
+  font-size: var(--letters); font-weight: 400; white-space: pre; text-overflow: ellipsis;
+}
 .alignment tbody th { text-align: right; }
 .alignment thead th { padding: .35em 0; vertical-align: bottom; }
 .upright thead th { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left; }
-.alignment .axes { color: var(--faint); }
 .picture {
   position: relative; max-width: 100%; overflow: hidden; border-radius: .2rem;
   background: var(--image) 0 0 / 100% 100% no-repeat; image-rendering: var(--rendering);
