@@ -143,6 +143,20 @@ TEST_F(PairFile, HasTabs) {
   EXPECT_EQ(short_ones.size(), 260u);  // "Go now." has seven characters
 }
 
+TEST_F(PairFile, MayBePacked) {
+  // printf "a\\tb\\nc\\td\\n" | gzip -9n
+  constexpr unsigned char packed[] = {0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03,
+                                      0x4b, 0xe4, 0x4c, 0xe2, 0x4a, 0xe6, 0x4c, 0xe1, 0x02, 0x00,
+                                      0xb0, 0xa8, 0x71, 0x24, 0x08, 0x00, 0x00, 0x00};
+  write(std::string(reinterpret_cast<const char*>(packed), sizeof packed));
+  const std::vector<Line> lines = detail::pair_lines(path_, Encoding::kUtf8);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[1].text, "c\td");
+  EXPECT_EQ(detail::pair_lines(path_, Encoding::kUtf8, 8).size(), 2u);
+  support::expect_error<DataError>(path_ + ": there are more than 7 bytes in it.",
+                                   [&] { detail::pair_lines(path_, Encoding::kUtf8, 7); });
+}
+
 TEST_F(PairFile, IsDrawnFromBySourcesAlone) {
   write(many_lines("\tx"));
   const std::vector<Item> some = all_items(read_pairs({.path = path_, .limit = 100}));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pairs from a file: a pronouncing dictionary, or sentences with tabs between them.
+// Pairs from a file, gzip or not: a pronouncing dictionary, or sentences with tabs between them.
 //
 //     cmudict    abacus AE1 B AH0 K AH0 S # comment        word(2) is a further pronunciation
 //     tabs       Go.<tab>Gaa.<tab>whatever follows
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "../support/data_error.hpp"
+#include "../support/gzip.hpp"
 #include "../support/random.hpp"
 #include "../support/text_file.hpp"
 #include "pair_data.hpp"
@@ -80,9 +81,18 @@ inline bool is_spelt_with_letters(std::string_view word) {
          std::all_of(word.begin(), word.end(), [](char c) { return c >= 'a' && c <= 'z'; });
 }
 
+/// The lines of a file, gzip or not. So many bytes are more than anybody means to learn from.
+inline std::vector<Line> pair_lines(const std::string& path, Encoding encoding,
+                                    std::size_t largest = std::size_t{1} << 28) {
+  std::string bytes = unpacked(path, read_bytes(path), largest + 1);
+  if (bytes.size() > largest)
+    throw DataError(path, "there are more than " + std::to_string(largest) + " bytes in it.");
+  return split_lines(checked_text(path, std::move(bytes), encoding));
+}
+
 inline std::vector<Item> read_dictionary(const std::string& path, Encoding encoding) {
   ItemList items;
-  for (const Line& line : read_lines(path, encoding)) {
+  for (const Line& line : pair_lines(path, encoding)) {
     const std::string_view text =
         trimmed(std::string_view(line.text).substr(0, line.text.find('#')));
     if (text.empty() || text.starts_with(";;;")) continue;
@@ -101,7 +111,7 @@ inline std::vector<Item> read_dictionary(const std::string& path, Encoding encod
 
 inline std::vector<Item> read_tabs(const std::string& path, Unit unit, Encoding encoding) {
   ItemList items;
-  for (const Line& line : read_lines(path, encoding)) {
+  for (const Line& line : pair_lines(path, encoding)) {
     if (trimmed(line.text).empty()) continue;
     const std::size_t tab = line.text.find('\t');
     if (tab == std::string::npos)
