@@ -255,9 +255,24 @@ TEST(AlignmentReport, HasTablesJsonAndChart) {
   for (const auto& range : json["models"][1]["by_length"])
     items += range["items"].get<std::size_t>();
   EXPECT_EQ(items, 30u);
-  const std::string svg = line_chart_file(length_chart(report));
-  EXPECT_NE(svg.find(">source length, characters<"), std::string::npos);
-  EXPECT_NE(svg.find("<title>attention, length "), std::string::npos) << svg;
+}
+
+TEST(LengthChart, LeavesOutRangesOfFewItems) {
+  Report report;
+  ModelResult model{"attention", {}, {}, 0};
+  for (std::size_t i = 0; i < 24; ++i) {
+    const std::size_t length = i < 16 ? 10 : 30;
+    report.items.push_back({Tokens(length, "x"), {}});
+    model.evaluation.translations.push_back({{}, {}, length, 4, i % 2});
+  }
+  report.models = {model, model};
+  const LineChart chart = length_chart(report);
+  EXPECT_EQ(chart.x_label, "source length, characters");
+  ASSERT_EQ(chart.curves.size(), 2u);
+  ASSERT_EQ(chart.curves[0].points.size(), 1u);  // of 30 there are 8
+  EXPECT_EQ(chart.curves[0].points[0].x, 8);
+  EXPECT_EQ(chart.curves[0].points[0].y, 50);
+  EXPECT_EQ(chart.curves[0].points[0].note, "attention, length 6 to 10: 50.0 % of 16");
 }
 
 TEST(AlignmentPage, ShowsRightAndWrongOnes) {

@@ -7,7 +7,7 @@ set(small --dates 2 --lines 2400 --epochs 6 --embed-dim 16 --hidden 32 --learnin
 expect(0 ARGS ${small} --metrics one.json --threads 1 --translate "3 March 1999"
   SAYS "the dates are made up" "2400 sources to train on, 101 to validate, 401 to test"
     "attention, epoch 6/6" "pairs/s" "validation loss" "exact match %" "fixed context"
-    "Exact matches by the length of the source" "1 to 5" "attention.html" "lengths.svg"
+    "Exact matches by the length of the source" "source tokens" "attention.html" "lengths.svg"
     "looks most at"
 )
 foreach(name attention.html lengths.svg one.json)
