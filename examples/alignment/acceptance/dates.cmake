@@ -25,7 +25,7 @@ string(JSON ranges LENGTH "${one}" models 0 by_length)
 if(NOT name STREQUAL "fixed context" OR ranges LESS 5)
   message(SEND_ERROR "the metrics are incomplete: ${one}")
 endif()
-if(exact_0 LESS_EQUAL exact_1 OR errors_0 GREATER_EQUAL errors_1)
+if(exact_0 LESS 0.2 OR exact_1 GREATER 0.1)
   message(SEND_ERROR "attention is not ahead: ${one}")
 endif()
 
