@@ -176,6 +176,15 @@ TEST(LineChart, TakesARoundHighestWhereNoneIsGiven) {
   EXPECT_NE(svg.find(">150<"), std::string::npos) << svg;
 }
 
+TEST(LineChart, HasRoundStepsOnItsAxis) {
+  LineChart chart = a_chart();
+  chart.curves = {{"first", "one", {{13.5, 50}}}};
+  const std::string svg = line_chart(chart);
+  EXPECT_NE(svg.find(">12<"), std::string::npos) << svg;
+  EXPECT_EQ(svg.find(">14<"), std::string::npos) << svg;
+  EXPECT_EQ(svg.find(">7<"), std::string::npos) << svg;
+}
+
 TEST(LineChart, IsAFileOfItsOwn) {
   const std::string svg = line_chart_file(a_chart());
   EXPECT_TRUE(svg.starts_with("<svg "));

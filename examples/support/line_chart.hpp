@@ -73,7 +73,8 @@ namespace detail {
 /// The axes both start at 0.
 class LineChartDrawing {
  public:
-  explicit LineChartDrawing(const LineChart& chart) : chart_(chart), highest_(chart.highest) {
+  explicit LineChartDrawing(const LineChart& chart)
+      : chart_(chart), right_(chart.levels.empty() ? 770 : 670), highest_(chart.highest) {
     double top = 1e-3;
     for (const ChartCurve& curve : chart.curves) {
       for (const ChartPoint& point : curve.points) {
@@ -99,9 +100,17 @@ class LineChartDrawing {
   }
 
  private:
-  static constexpr double kLeft = 64, kRight = 670, kTop = 70, kBottom = 410;
+  static constexpr double kLeft = 64, kTop = 70, kBottom = 410;
 
-  double x(double value) const { return kLeft + (kRight - kLeft) * value / last_x_; }
+  /// One, two or five times a power of ten, and at most seven of them on the axis.
+  double step_x() const {
+    const double least = std::max(last_x_ / 7, 1.0);
+    const double power = std::pow(10.0, std::floor(std::log10(least)));
+    for (const double digit : {1.0, 2.0, 5.0})
+      if (digit * power >= least) return digit * power;
+    return 10 * power;
+  }
+  double x(double value) const { return kLeft + (right_ - kLeft) * value / last_x_; }
   double y(double value) const { return kBottom - (kBottom - kTop) * value / highest_; }
 
   static std::string text(double x, double y, const std::string& rest, const std::string& words) {
@@ -116,15 +125,12 @@ class LineChartDrawing {
   std::string axes() const {
     std::string svg;
     for (double value = 0; value <= highest_ + unit_ / 2; value += unit_) {
-      svg += line("grid", kLeft, y(value), kRight, y(value));
+      svg += line("grid", kLeft, y(value), right_, y(value));
       svg += text(kLeft - 8, y(value) + 4, " text-anchor=\"end\"", fixed(value, chart_.decimals));
     }
-    constexpr int kTicks = 4;
-    for (int tick = 0; tick <= kTicks; ++tick) {
-      const double value = std::round(last_x_ * tick / kTicks);
+    for (double value = 0; value <= last_x_; value += step_x())
       svg += text(x(value), kBottom + 20, " text-anchor=\"middle\"", fixed(value, 0));
-    }
-    svg += text((kLeft + kRight) / 2, kBottom + 42, " text-anchor=\"middle\"", chart_.x_label);
+    svg += text((kLeft + right_) / 2, kBottom + 42, " text-anchor=\"middle\"", chart_.x_label);
     return svg + text(0, 0, " text-anchor=\"middle\" transform=\"translate(18 240) rotate(-90)\"",
                       chart_.y_label);
   }
@@ -139,8 +145,8 @@ class LineChartDrawing {
     for (const ChartLevel& level : sorted) {
       const double at = std::max(y(level.y) + 4, free);
       free = at + 16;
-      svg += line("level", kLeft, y(level.y), kRight, y(level.y));
-      svg += text(kRight + 8, at, " class=\"faint\"", level.name);
+      svg += line("level", kLeft, y(level.y), right_, y(level.y));
+      svg += text(right_ + 8, at, " class=\"faint\"", level.name);
     }
     return svg;
   }
@@ -163,6 +169,7 @@ class LineChartDrawing {
   }
 
   const LineChart& chart_;
+  double right_;  // names of levels stand behind it
   double last_x_ = 1;
   double highest_ = 0;
   double unit_ = 1;
