@@ -157,6 +157,17 @@ TEST_F(PairFile, MayBePacked) {
                                    [&] { detail::pair_lines(path_, Encoding::kUtf8, 7); });
 }
 
+TEST(CmuDict, IsReadAndDivided) {
+  const std::string data = ATTN_DATA_DIR;
+  if (data.empty()) GTEST_SKIP() << "ATTN_DATA_DIR names no folder of data sets.";
+  const PairData pairs = read_pairs(
+      {.path = data + "/cmudict/cmudict.dict.gz", .format = PairFormat::kCmudict, .limit = 20000});
+  EXPECT_EQ(all_items(pairs).size(), 20000u);
+  EXPECT_EQ(pairs.test.size(), 1978u);
+  EXPECT_EQ(language_of(pairs).source.size(), 28);  // 26 letters
+  EXPECT_EQ(language_of(pairs).target.size(), 41);  // 39 phonemes
+}
+
 TEST_F(PairFile, IsDrawnFromBySourcesAlone) {
   write(many_lines("\tx"));
   const std::vector<Item> some = all_items(read_pairs({.path = path_, .limit = 100}));

@@ -27,8 +27,10 @@ inline constexpr std::string_view kStyle = R"(:root {
 .legend > span { display: inline-flex; align-items: center; gap: .5rem; }
 .ramp {
   width: 8rem; height: .85rem; border: 1px solid var(--edge); border-radius: .25rem;
-  background: linear-gradient(to right, rgb(var(--heat) / 0), rgb(var(--heat) / 1)), var(--card);
+  background: linear-gradient(to right, transparent, rgb(var(--heat) / var(--end, 1))), var(--card);
 }
+.ramp.words { --end: var(--most); }
+.ramp.image { --heat: 255 122 16; --end: .78; background-color: #666; }
 .swatch { width: 1.1rem; height: .85rem; }
 .choice { position: absolute; opacity: 0; pointer-events: none; }
 .choices { display: flex; gap: .5rem; margin-bottom: 1.2rem; font-size: .88rem; }
