@@ -13,14 +13,6 @@
 namespace examples {
 
 inline constexpr std::string_view kLossPageStyle = R"(
-:root { --page: #f6f5f2; }
-@media (prefers-color-scheme: dark) { :root { --page: #16181d; } }
-body {
-  margin: 0 auto; max-width: 56rem; padding: 2.5rem 1.25rem 4rem;
-  background: var(--page); color: var(--text);
-  font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
-}
-h1 { margin: 0 0 .25rem; font-size: 1.6rem; line-height: 1.25; }
 p { margin: .25rem 0 1.2rem; color: var(--faint); }
 svg {
   width: 100%; height: auto; background: var(--card); border: 1px solid var(--edge);

@@ -44,18 +44,10 @@ struct LineChart {
   int decimals = 2;    // of the upward axis
 };
 
-/// Colours are variables, so that a page may have others.
+/// For a page with the frame of html_page, which brings the other colours.
 inline constexpr std::string_view kLineChartStyle = R"(
-:root {
-  --card: #ffffff; --text: #22252b; --faint: #6b7078; --edge: #dedcd6;
-  --first: #b4690e; --second: #1f6feb;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --card: #1f2229; --text: #e6e4df; --faint: #9a9fa8; --edge: #343842;
-    --first: #ffab57; --second: #79b8ff;
-  }
-}
+:root { --first: #b4690e; --second: #1f6feb; }
+@media (prefers-color-scheme: dark) { :root { --first: #ffab57; --second: #79b8ff; } }
 text { fill: var(--text); font: 13px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 .paper { fill: var(--card); stroke: var(--edge); }
 .faint { fill: var(--faint); }
@@ -67,6 +59,13 @@ text { fill: var(--text); font: 13px system-ui, -apple-system, "Segoe UI", Robot
 .dot.first { fill: var(--first); }
 .dot.second { fill: var(--second); }
 )";
+
+/// Those colours, for a file of its own.
+inline constexpr std::string_view kLineChartColours = R"(
+:root { --card: #ffffff; --text: #22252b; --faint: #63686f; --edge: #dedcd6; }
+@media (prefers-color-scheme: dark) {
+  :root { --card: #1f2229; --text: #e6e4df; --faint: #9a9fa8; --edge: #343842; }
+})";
 
 namespace detail {
 
@@ -184,7 +183,8 @@ inline std::string line_chart(const LineChart& chart) {
 
 /// The same as the content of an .svg file, with its style inside.
 inline std::string line_chart_file(const LineChart& chart) {
-  const std::string style = "<style>" + std::string(kLineChartStyle) + "</style>\n" +
+  const std::string style = "<style>" + std::string(kLineChartColours) +
+                            std::string(kLineChartStyle) + "</style>\n" +
                             "<rect class=\"paper\" width=\"800\" height=\"460\" rx=\"8\"/>\n";
   return detail::LineChartDrawing(chart).svg(" xmlns=\"http://www.w3.org/2000/svg\"", style);
 }
