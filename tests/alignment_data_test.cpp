@@ -138,9 +138,9 @@ TEST_F(PairFile, HasTabs) {
   const auto go = std::find_if(words.begin(), words.end(), is_go);
   ASSERT_NE(go, words.end());
   EXPECT_EQ(go->targets, (std::vector<Tokens>{{"g\xC3\xA5", "nu", "!"}, {"spring", "!"}}));
-  const std::vector<Item> short_ones =
-      all_items(read_pairs({.path = path_, .unit = Unit::kCharacters, .longest = 6}));
-  EXPECT_EQ(short_ones.size(), 260u);  // "Go now." has seven characters
+  const PairData short_ones = read_pairs({.path = path_, .unit = Unit::kCharacters, .longest = 6});
+  EXPECT_EQ(all_items(short_ones).size(), 260u);
+  EXPECT_EQ(short_ones.too_long, 1u);  // "Go now." has seven characters
 }
 
 TEST_F(PairFile, MayBePacked) {

@@ -26,43 +26,49 @@ namespace detail {
 /// got into a circle.
 inline Index longest_target(Index source_length) { return 2 * source_length + 20; }
 
-/// Takes one step of one sequence over into its translation; false at its end.
-inline bool take_step(const Translator<float>::Step& step, Index b, Index length,
-                      Translation& translation) {
-  Index token = 0;
-  step.logits.row(b).maxCoeff(&token);
-  if (token == kEndToken) return false;
-  translation.tokens.push_back(token);
-  if (step.weights.size() == 0) return true;
-  const auto count = static_cast<Index>(translation.tokens.size());
-  translation.weights.conservativeResize(count, length);
-  translation.weights.row(count - 1) = step.weights.row(b).head(length);
-  return true;
-}
+/// A translation that grows: the weights of its tokens one after the other.
+struct Growing {
+  TokenNumbers tokens;
+  std::vector<float> weights;
+  bool is_over = false;
+
+  /// Takes one step of sequence b of a batch over.
+  void take(const Translator<float>::Step& step, Index b, Index length) {
+    Index token = 0;
+    step.logits.row(b).maxCoeff(&token);
+    is_over = token == kEndToken;
+    if (is_over) return;
+    tokens.push_back(token);
+    if (step.weights.size() > 0)
+      weights.insert(weights.end(), &step.weights(b, 0), &step.weights(b, 0) + length);
+    is_over = static_cast<Index>(tokens.size()) == longest_target(length);
+  }
+  Translation finished(Index length) const {
+    const auto rows = weights.empty() ? 0 : static_cast<Index>(tokens.size());
+    return {tokens, Eigen::Map<const Matrix>(weights.data(), rows, rows == 0 ? 0 : length)};
+  }
+};
 
 /// Sources whose lengths do not rise.
 inline std::vector<Translation> translate_batch(const Translator<float>& model,
                                                 std::span<const TokenNumbers* const> sources) {
   const SourceBatch batch = source_batch(sources);
   const auto encoded = model.encode(batch);
-  std::vector<Translation> result(sources.size());
-  std::vector<bool> is_over(sources.size(), false);
+  std::vector<Growing> growing(sources.size());
   TokenNumbers previous(sources.size(), kEndToken);
   Matrix state = encoded.start;
-  std::size_t running = sources.size();
-  for (Index t = 0; t < longest_target(batch.steps) && running > 0; ++t) {
+  const auto is_over = [](const Growing& one) { return one.is_over; };
+  while (!std::all_of(growing.begin(), growing.end(), is_over)) {
     const auto step = model.step(encoded, previous, state);
     for (std::size_t b = 0; b < sources.size(); ++b) {
-      if (is_over[b]) continue;
-      const Index length = batch.lengths[b];
-      is_over[b] =
-          t >= longest_target(length) || !take_step(step, static_cast<Index>(b), length, result[b]);
-      if (is_over[b])
-        --running;
-      else
-        previous[b] = result[b].tokens.back();
+      if (growing[b].is_over) continue;
+      growing[b].take(step, static_cast<Index>(b), batch.lengths[b]);
+      if (!growing[b].is_over) previous[b] = growing[b].tokens.back();
     }
   }
+  std::vector<Translation> result;
+  for (std::size_t b = 0; b < sources.size(); ++b)
+    result.push_back(growing[b].finished(batch.lengths[b]));
   return result;
 }
 

@@ -48,11 +48,16 @@ class Program {
   }
 
  private:
+  static constexpr std::size_t kLongestText = 2000;
+
   void check_translations() const {
     for (const std::string& text : options_.translate) {
       if (const auto at = first_invalid_utf8(text))
         throw DataError("--translate: byte " + std::to_string(*at + 1) + " is not valid UTF-8.");
       if (trimmed(text).empty()) throw DataError("--translate: there is nothing to translate.");
+      if (text.size() > kLongestText)
+        throw DataError("--translate: this text has " + std::to_string(text.size()) +
+                        " bytes, and up to " + std::to_string(kLongestText) + " are translated.");
     }
   }
 
@@ -65,7 +70,11 @@ class Program {
     }
     if (options_.pairs.path.empty()) std::cout << "No file given: the dates are made up.\n";
     std::cout << data_.train.size() << " sources to train on, " << data_.validation.size()
-              << " to validate, " << data_.test.size() << " to test\n";
+              << " to validate, " << data_.test.size() << " to test";
+    if (data_.too_long > 0)
+      std::cout << "; " << data_.too_long << " of more than " << options_.pairs.longest
+                << " tokens are left out";
+    std::cout << '\n';
     report_.units = data_.units;
     report_.items = data_.test;
   }

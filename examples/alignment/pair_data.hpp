@@ -59,12 +59,13 @@ struct PairData {
   std::vector<Item> train;
   std::vector<Item> validation;
   std::vector<Item> test;
+  std::size_t too_long = 0;  // sources that were left out
 };
 
 /// A tenth tests, and a twentieth of the rest validates. The source alone says where an item goes,
 /// so that it stays there when the file grows.
 inline PairData divided(std::vector<Item> items, Units units) {
-  PairData data{units, {}, {}, {}};
+  PairData data{units, {}, {}, {}, 0};
   for (Item& item : items) {
     const std::uint64_t hash = fnv1a(join_tokens(item.source, units.source));
     if (hash % 10 == 0)

@@ -30,7 +30,7 @@ struct PairOptions {
   PairFormat format = PairFormat::kTabs;
   Unit unit = Unit::kCharacters;  // of both sides, where there are tabs
   std::size_t limit = 20000;      // sources that are taken; 0: all
-  std::size_t longest = 0;        // tokens of a source or target that is taken; 0: any
+  std::size_t longest = 400;      // tokens of a source or target that is taken; 0: any
   Encoding encoding = Encoding::kUtf8;
 };
 
@@ -162,9 +162,12 @@ inline PairData read_pairs(const PairOptions& options) {
   std::vector<Item> items = dictionary
                                 ? detail::read_dictionary(options.path, options.encoding)
                                 : detail::read_tabs(options.path, options.unit, options.encoding);
+  const std::size_t found = items.size();
   detail::drop_long(items, options.longest);
+  const std::size_t too_long = found - items.size();
   detail::draw(items, options.limit, units.source);
   PairData data = divided(std::move(items), units);
+  data.too_long = too_long;
   if (data.train.empty() || data.validation.empty() || data.test.empty())
     throw DataError(options.path, "the pairs are too few: " + std::to_string(data.train.size()) +
                                       " train, " + std::to_string(data.validation.size()) +

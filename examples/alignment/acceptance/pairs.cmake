@@ -25,6 +25,9 @@ expect(0 ARGS --pairs dictionary.txt --format cmudict ${small} --save cmu.model
   --metrics trained.json --translate abi SAYS "sources to train on" "token errors %" "\"abi\"")
 expect(0 ARGS --pairs letters.txt ${small} --limit 200 --longest 3 --no-baseline
   SAYS "exact match %" "attention")
+file(APPEND ${WORK}/letters.txt "abcdef\tfedcba\n")
+expect(0 ARGS --pairs letters.txt ${small} --longest 3 --no-baseline
+  SAYS "to test; 1 of more than 3 tokens are left out")
 expect(0 ARGS --pairs words.txt --tokens words ${small} --no-baseline --translate "the a is ba ."
   SAYS "looks most at")
 
