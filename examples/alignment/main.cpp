@@ -34,8 +34,8 @@ class Program {
                   "pairs") {}
 
   int run() {
-    check_translations();
     if (!options_.load.empty()) model_.emplace(load_model(options_.load));
+    check_translations();
     // A loaded model that has something to translate need not be judged as well.
     const bool judges = !model_ || !options_.pairs.path.empty() || options_.translate.empty();
     check_writable(options_.save);
@@ -50,11 +50,20 @@ class Program {
  private:
   static constexpr std::size_t kLongestText = 2000;
 
+  /// What a source consists of, before there are data or a model.
+  Unit source_unit() const {
+    if (model_) return model_->language.units.source;
+    const bool has_tabs =
+        !options_.pairs.path.empty() && options_.pairs.format == PairFormat::kTabs;
+    return has_tabs ? options_.pairs.unit : Unit::kCharacters;
+  }
+
   void check_translations() const {
     for (const std::string& text : options_.translate) {
       if (const auto at = first_invalid_utf8(text))
         throw DataError("--translate: byte " + std::to_string(*at + 1) + " is not valid UTF-8.");
-      if (trimmed(text).empty()) throw DataError("--translate: there is nothing to translate.");
+      if (trimmed(text).empty() || split_tokens(text, source_unit()).empty())
+        throw DataError("--translate: there is nothing to translate.");
       if (text.size() > kLongestText)
         throw DataError("--translate: this text has " + std::to_string(text.size()) +
                         " bytes, and up to " + std::to_string(kLongestText) + " are translated.");

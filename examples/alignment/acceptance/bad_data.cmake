@@ -27,6 +27,9 @@ expect(2 ARGS --format cmudict SAYS "--format says something about --pairs, and 
 expect(2 ARGS --pairs no_tab.txt --dates 2 SAYS "--dates is about made-up dates")
 expect(2 ARGS --pairs no_tab.txt --format cmudict --tokens words SAYS "--tokens is for --format tabs")
 expect(2 ARGS --translate " " SAYS "--translate: there is nothing to translate.")
+# An ideographic space is a character, but no word.
+expect(2 ARGS --pairs no_tab.txt --tokens words --translate "　"
+  SAYS "--translate: there is nothing to translate.")
 string(REPEAT "1.1.1999;" 300 many)
 string(REPLACE ";" " " many "${many}")
 expect(2 ARGS --translate ${many} SAYS "--translate: this text has 2700 bytes, and up to 2000 are")
