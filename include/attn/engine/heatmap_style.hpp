@@ -159,7 +159,7 @@ inline constexpr std::string_view kScript = R"(<script>
     tip.style.top = (fits ? below : Math.max(8, at.top - size.height - 6)) + 'px';
   };
   const cells = map => [...map.querySelectorAll('.cell')];
-  const weight = cell => Number(cell.dataset.weight);
+  const weight = cell => Number(cell.dataset.weight) || 0;  // NaN is the weakest
   const strongest = map => cells(map).reduce((a, b) => weight(b) > weight(a) ? b : a);
   const pointed = event => {
     const cell = event.target.closest && event.target.closest('.cell');
