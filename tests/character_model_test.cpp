@@ -347,7 +347,7 @@ TEST(LossPage, ShowsCurvesAndLevels) {
   report.best_loss = 0.25;
   report.training = TrainingSummary{{{10, 2, 1.9}, {20, 1, 0.9}}, 20, 1.5, false};
   const std::string page = loss_page(report);
-  for (const char* part : {"<polyline class=\"curve train\" points=\"367.0,70.0 670.0,240.0",
+  for (const char* part : {"<polyline class=\"curve first\" points=\"367.0,70.0 670.0,240.0",
                            ">bigram<", ">best possible<", ">training step<",
                            ">loss, nats a character<", "prefers-color-scheme: dark"})
     EXPECT_NE(page.find(part), std::string::npos) << part;

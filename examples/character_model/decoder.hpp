@@ -19,6 +19,7 @@
 #include "../support/parameter.hpp"
 #include "../support/random.hpp"
 #include "../support/rms_norm.hpp"
+#include "../support/token_table.hpp"
 #include "decoder_block.hpp"
 #include "text_windows.hpp"
 
@@ -36,7 +37,7 @@ class Decoder {
 
   /// Logits of the character after each, a row a character.
   MatrixOf<T> logits(std::span<const Index> characters, Index windows) const {
-    MatrixOf<T> X = embed(characters);
+    MatrixOf<T> X = embedding_.forward(characters);
     for (const auto& block : blocks_) X = block.forward(X, windows).output;
     return head_.forward(norm_.forward(X));
   }
@@ -44,7 +45,7 @@ class Decoder {
   /// The mean loss in nats; overwrites the gradients of all parameters with those of it.
   T differentiate(const Windows& batch) {
     std::vector<typename DecoderBlock<T>::Forward> trace;
-    MatrixOf<T> X = embed(batch.characters);
+    MatrixOf<T> X = embedding_.forward(batch.characters);
     for (const auto& block : blocks_) {
       trace.push_back(block.forward(X, batch.count));
       X = trace.back().output;
@@ -53,7 +54,7 @@ class Decoder {
     const auto end = cross_entropy(row_softmax(head_.forward(normed)), batch.next);
     MatrixOf<T> dX = norm_.backward(X, head_.backward(normed, end.gradient));
     for (std::size_t b = blocks_.size(); b-- > 0;) dX = blocks_[b].backward(trace[b], dX);
-    embed_backward(batch.characters, dX);
+    embedding_.backward(batch.characters, dX);
     return end.loss;
   }
 
@@ -65,13 +66,14 @@ class Decoder {
 
   /// Logits of the character after each, of characters that come after those in the caches.
   MatrixOf<T> step(std::span<const Index> characters, Caches& caches) const {
-    MatrixOf<T> X = embed(characters);
+    MatrixOf<T> X = embedding_.forward(characters);
     for (std::size_t b = 0; b < blocks_.size(); ++b) X = blocks_[b].step(X, caches[b]);
     return head_.forward(norm_.forward(X));
   }
 
   std::vector<BasicParameter<T>> parameters() {
-    std::vector<BasicParameter<T>> list{parameter("embedding", table_, table_gradient_)};
+    std::vector<BasicParameter<T>> list;
+    embedding_.append_parameters(list, "embedding");
     for (std::size_t b = 0; b < blocks_.size(); ++b)
       blocks_[b].append_parameters(list, "block" + std::to_string(b));
     norm_.append_parameters(list, "norm");
@@ -82,8 +84,7 @@ class Decoder {
  private:
   Decoder(const DecoderShape& shape, Random random)
       : shape_(shape),
-        table_(random.normal_matrix(shape.characters, shape.embed_dim, 1).template cast<T>()),
-        table_gradient_(MatrixOf<T>::Zero(shape.characters, shape.embed_dim)),
+        embedding_(shape.characters, shape.embed_dim, random),
         blocks_(blocks_of(shape, random)),
         norm_(shape.embed_dim),
         head_(shape.embed_dim, shape.characters, random) {}
@@ -94,21 +95,8 @@ class Decoder {
     return blocks;
   }
 
-  MatrixOf<T> embed(std::span<const Index> characters) const {
-    MatrixOf<T> X(static_cast<Index>(characters.size()), shape_.embed_dim);
-    for (Index i = 0; i < X.rows(); ++i)
-      X.row(i) = table_.row(characters[static_cast<std::size_t>(i)]);
-    return X;
-  }
-  void embed_backward(std::span<const Index> characters, const MatrixOf<T>& dX) {
-    table_gradient_.setZero();
-    for (Index i = 0; i < dX.rows(); ++i)
-      table_gradient_.row(characters[static_cast<std::size_t>(i)]) += dX.row(i);
-  }
-
   DecoderShape shape_;
-  MatrixOf<T> table_;
-  MatrixOf<T> table_gradient_;
+  TokenTable<T> embedding_;
   std::vector<DecoderBlock<T>> blocks_;
   RmsNorm<T> norm_;
   BasicLinear<T> head_;

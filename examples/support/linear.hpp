@@ -31,9 +31,15 @@ class BasicLinear {
 
   /// Overwrites the parameters' gradients and returns dX.
   MatrixOf<T> backward(const MatrixOf<T>& X, const MatrixOf<T>& dY) {
+    set_gradients(X, dY);
+    return input_gradient(dY);
+  }
+
+  /// Its two halves, for a layer that goes back step by step and has its gradients in the end.
+  MatrixOf<T> input_gradient(const MatrixOf<T>& dY) const { return dY * weight_; }
+  void set_gradients(const MatrixOf<T>& X, const MatrixOf<T>& dY) {
     weight_gradient_.noalias() = dY.transpose() * X;
     bias_gradient_ = dY.colwise().sum().transpose();
-    return dY * weight_;
   }
 
   void append_parameters(std::vector<BasicParameter<T>>& parameters, const std::string& prefix) {

@@ -43,10 +43,10 @@ inline std::string describe_invalid_byte(std::string_view line, std::size_t at) 
          digits[byte & 15u] + ") is not valid UTF-8; --encoding windows-1252 reads such files.";
 }
 
-/// The file as UTF-8 without its byte order mark. A byte that is no UTF-8 is an error with its
-/// line.
-inline std::string read_text(const std::string& path, Encoding encoding = Encoding::kUtf8) {
-  std::string bytes = read_bytes(path);
+/// The content of a file as UTF-8 without its byte order mark. A byte that is no UTF-8 is an error
+/// with its line.
+inline std::string checked_text(const std::string& path, std::string bytes,
+                                Encoding encoding = Encoding::kUtf8) {
   if (encoding == Encoding::kWindows1252) return windows_1252_to_utf8(bytes);
   if (bytes.starts_with("\xEF\xBB\xBF")) bytes.erase(0, 3);
   std::size_t number = 1;
@@ -59,6 +59,10 @@ inline std::string read_text(const std::string& path, Encoding encoding = Encodi
     start = end + 1;
   }
   return bytes;
+}
+
+inline std::string read_text(const std::string& path, Encoding encoding = Encoding::kUtf8) {
+  return checked_text(path, read_bytes(path), encoding);
 }
 
 /// Lines end at the byte '\n' and at nothing else: U+0085 and its like occur inside sentences. A

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line of the alignment example.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dates.hpp"
+#include "pair_reader.hpp"
+#include "training.hpp"
+#include "translator.hpp"
+
+namespace examples {
+
+struct Options {
+  PairOptions pairs{};  // without a path dates are made up
+  DateOptions dates{};
+  TranslatorShape shape{};
+  TrainingOptions training{};
+  bool baseline = true;
+  std::string save;
+  std::string load;
+  std::vector<std::string> translate;
+  std::string metrics;
+  std::string page = "attention.html";
+  std::string chart = "lengths.svg";
+  bool quiet = false;
+};
+
+struct ParsedOptions {
+  Options options;
+  std::optional<int> exit_code{};  // set where there is nothing left to do
+};
+
+/// Prints help, or one sentence on what is wrong.
+ParsedOptions parse_options(int argc, const char* const* argv);
+
+}  // namespace examples
