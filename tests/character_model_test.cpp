@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -110,7 +111,9 @@ TEST(Decoder, GradientsOfTheWholeAreThoseOfCentralDifferences) {
   Random random(2);
   std::vector<Index> text;
   for (int i = 0; i < 20; ++i) text.push_back(static_cast<Index>(random.below(5)));
-  const Windows batch = random_windows(text, 2, 6, random);
+  Windows batch;
+  for (const std::size_t first : random_windows(text.size(), 2, 6, random))
+    batch.add(text, first, 6);
   const auto loss = [&] {
     return cross_entropy(row_softmax(model.logits(batch.characters, batch.count)), batch.next).loss;
   };
@@ -157,12 +160,20 @@ TEST(Windows, CoverEveryCharacterButTheFirstOnce) {
 }
 
 TEST(Windows, HoldTheCharacterAfterEach) {
-  const std::vector<Index> text{0, 1, 2, 3, 4, 5, 6};
+  const std::vector<Index> text{0, 1, 2, 3, 4, 5, 6, 7};
+  Windows windows;
+  windows.add(text, 1, 6);
+  windows.add(text, 0, 6);
+  EXPECT_EQ(windows.count, 2);
+  EXPECT_EQ(windows.characters, (std::vector<Index>{1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(windows.next, (std::vector<Index>{2, 3, 4, 5, 6, 7, 1, 2, 3, 4, 5, 6}));
+}
+
+TEST(Windows, StartWhereverTheyFit) {
   Random random(1);
-  const Windows windows = random_windows(text, 40, 6, random);
-  EXPECT_EQ(windows.count, 40);
-  for (std::size_t i = 0; i < windows.next.size(); ++i)
-    EXPECT_EQ(windows.next[i], windows.characters[i] + 1);
+  std::set<std::size_t> starts;
+  for (const std::size_t first : random_windows(9, 100, 6, random)) starts.insert(first);
+  EXPECT_EQ(starts, (std::set<std::size_t>{0, 1, 2}));
 }
 
 TEST(Alphabet, NumbersCodePointsAndGivesThemBack) {

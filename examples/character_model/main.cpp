@@ -2,7 +2,6 @@
 // Trains a small decoder on the characters of a text, compares it with models that see the last few
 // characters only, and lets it write. README.md has the commands; decoder.hpp has the model.
 #include <cstddef>
-#include <exception>
 #include <iostream>
 #include <optional>
 #include <span>
@@ -12,6 +11,7 @@
 
 #include "../support/data_error.hpp"
 #include "../support/interrupt.hpp"
+#include "../support/program.hpp"
 #include "../support/progress.hpp"
 #include "../support/text_file.hpp"
 #include "alphabet.hpp"
@@ -145,24 +145,13 @@ class Program {
   Report report_;
 };
 
-int run(int argc, char** argv) {
-  ParsedOptions parsed = parse_options(argc, argv);
-  if (parsed.exit_code) return *parsed.exit_code;
-  catch_interrupts();
-  return Program(std::move(parsed.options)).run();
-}
-
 }  // namespace
 }  // namespace examples
 
 int main(int argc, char** argv) {
-  try {
-    return examples::run(argc, argv);
-  } catch (const examples::DataError& error) {
-    std::cerr << "character_model: " << error.what() << '\n';
-    return examples::kBadDataExitCode;
-  } catch (const std::exception& error) {
-    std::cerr << "character_model: " << error.what() << '\n';
-    return 1;
-  }
+  return examples::run_program("character_model", [&] {
+    examples::ParsedOptions parsed = examples::parse_options(argc, argv);
+    return parsed.exit_code ? *parsed.exit_code
+                            : examples::Program(std::move(parsed.options)).run();
+  });
 }

@@ -3,45 +3,25 @@
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>
-#include <iostream>
 #include <map>
 #include <string>
 
-#include "../support/data_error.hpp"
+#include "../support/command_line.hpp"
 #include "saved_model.hpp"
 
 namespace examples {
 namespace {
 
-/// Options of one group, each with its default in the help.
-class Group {
- public:
-  Group(CLI::App& app, std::string name) : app_(app), name_(std::move(name)) {}
-
-  template <typename T>
-  CLI::Option* operator()(const char* option, T& value, const char* text) {
-    return app_.add_option(option, value, text)->capture_default_str()->group(name_);
-  }
-  CLI::Option* file(const char* option, std::string& value, const char* text) {
-    return app_.add_option(option, value, text)->group(name_);
-  }
-
- private:
-  CLI::App& app_;
-  std::string name_;
-};
-
 void add_data_options(CLI::App& app, Options& options) {
-  Group add(app, "Data");
-  add.file("--text", options.text, "Learn from this text file (default: a text is made up)");
-  app.add_option("--encoding", options.encoding, "utf-8 or windows-1252")
+  OptionGroup add(app, "Data");
+  add.plain("--text", options.text, "Learn from this text file (default: a text is made up)");
+  add.plain("--encoding", options.encoding, "utf-8 or windows-1252")
       ->transform(CLI::CheckedTransformer(std::map<std::string, Encoding>{
-          {"utf-8", Encoding::kUtf8}, {"windows-1252", Encoding::kWindows1252}}))
-      ->group("Data");
+          {"utf-8", Encoding::kUtf8}, {"windows-1252", Encoding::kWindows1252}}));
 }
 
 void add_model_options(CLI::App& app, DecoderShape& shape) {
-  Group add(app, "Model");
+  OptionGroup add(app, "Model");
   add("--layers", shape.layers, "Blocks")->check(CLI::Range(1, 64));
   add("--embed-dim", shape.embed_dim, "Numbers that describe a character")
       ->check(CLI::Range(2, 4096));
@@ -54,7 +34,7 @@ void add_model_options(CLI::App& app, DecoderShape& shape) {
 }
 
 void add_training_options(CLI::App& app, TrainingOptions& training) {
-  Group add(app, "Training");
+  OptionGroup add(app, "Training");
   add("--seed", training.seed, "Everything random follows from it");
   add("--steps", training.steps, "So many")->check(CLI::Range(1, 100000000));
   add("--seconds", training.seconds, "End after so many, whatever --steps says; 0: no limit")
@@ -69,21 +49,20 @@ void add_training_options(CLI::App& app, TrainingOptions& training) {
 }
 
 void add_output_options(CLI::App& app, Options& options) {
-  Group add(app, "Output");
-  add.file("--save", options.save, "Write the trained model to this file");
-  add.file("--load", options.load, "Take the model from this file instead of training one");
-  app.add_option("--prompt", options.prompt,
-                 "What the sample goes on from (default: the start of a line)")
-      ->group("Output");
+  OptionGroup add(app, "Output");
+  add.plain("--save", options.save, "Write the trained model to this file");
+  add.plain("--load", options.load, "Take the model from this file instead of training one");
+  add.plain("--prompt", options.prompt,
+            "What the sample goes on from (default: the start of a line)");
   add("--tokens", options.sampling.tokens, "Characters of the sample")
       ->check(CLI::Range(0, 100000000));
   add("--temperature", options.sampling.temperature, "Of the sample; 0: always the likeliest")
       ->check(CLI::Range(0.0, 100.0));
   add("--top-k", options.sampling.top_k, "Draw from the so many likeliest; 0: from all")
       ->check(CLI::Range(0, 65536));
-  add.file("--metrics", options.metrics, "Write the results as JSON to this file");
+  add.plain("--metrics", options.metrics, "Write the results as JSON to this file");
   add("--html", options.page, "Where the page with the loss curve goes");
-  app.add_flag("--quiet", options.quiet, "No progress")->group("Output");
+  add.flag("--quiet", options.quiet, "No progress");
 }
 
 /// What the limits of single options cannot say; empty where all is well.
@@ -109,21 +88,8 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   add_model_options(app, parsed.options.shape);
   add_training_options(app, parsed.options.training);
   add_output_options(app, parsed.options);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& help) {
-    parsed.exit_code = app.exit(help);
-    return parsed;
-  } catch (const CLI::Error& error) {
-    std::cerr << "character_model: " << error.what() << " (--help lists the options)\n";
-    parsed.exit_code = kBadDataExitCode;
-    return parsed;
-  }
-  const std::string wrong = contradiction_of(app, parsed.options);
-  if (!wrong.empty()) {
-    std::cerr << "character_model: " << wrong << '\n';
-    parsed.exit_code = kBadDataExitCode;
-  }
+  parsed.exit_code =
+      parse_command_line(app, argc, argv, [&] { return contradiction_of(app, parsed.options); });
   return parsed;
 }
 

@@ -27,13 +27,13 @@ struct Windows {
   }
 };
 
-/// Windows from anywhere in the text, which is longer than `length`.
-inline Windows random_windows(std::span<const Index> text, Index count, Index length,
-                              Random& random) {
-  Windows windows;
-  const auto size = static_cast<std::size_t>(length);
-  for (Index i = 0; i < count; ++i) windows.add(text, random.below(text.size() - size), size);
-  return windows;
+/// Where windows of `length` characters start, anywhere in a text that is longer than that.
+inline std::vector<std::size_t> random_windows(std::size_t text_size, Index count, Index length,
+                                               Random& random) {
+  std::vector<std::size_t> starts;
+  for (Index i = 0; i < count; ++i)
+    starts.push_back(random.below(text_size - static_cast<std::size_t>(length)));
+  return starts;
 }
 
 /// A window to judge a model by: its last `counted` predictions count, those before are context.

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Training: random windows, Adam with warm-up and cosine, and the loss on text that was not seen.
-//
-// A batch is shared out among copies of the model in parts of a fixed size, and their gradients are
-// added in order, so that the result does not depend on the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +19,7 @@
 #include "../support/gradient_norm.hpp"
 #include "../support/interrupt.hpp"
 #include "../support/learning_rate.hpp"
+#include "../support/parallel_gradients.hpp"
 #include "../support/progress.hpp"
 #include "decoder.hpp"
 #include "text_windows.hpp"
@@ -59,59 +57,6 @@ inline double mean_loss(const Decoder<float>& model, std::span<const Index> text
   return text.size() < 2 ? 0 : sum / static_cast<double>(text.size() - 1);
 }
 
-/// Gradients of a batch, made by copies of the model on several threads.
-class SharedBatch {
- public:
-  SharedBatch(Decoder<float>& model, Index threads)
-      : parameters_(model.parameters()), length_(model.shape().context) {
-    threads_.n = threads;
-    copies_.assign(kParts, model);
-    for (Decoder<float>& copy : copies_) copy_parameters_.push_back(copy.parameters());
-  }
-
-  std::vector<Parameter>& parameters() { return parameters_; }
-
-  /// Sets the gradients of the model and returns the mean loss.
-  float differentiate(std::span<const Index> text, Index batch_size, Random& random) {
-    std::vector<Windows> parts;
-    const auto count = static_cast<Index>(kParts);
-    for (Index p = 0; p < count; ++p) {
-      const Index size = batch_size * (p + 1) / count - batch_size * p / count;
-      if (size > 0) parts.push_back(random_windows(text, size, length_, random));
-    }
-    std::vector<float> losses(parts.size());
-    threads_.run(static_cast<Index>(parts.size()), [&](Index task, Index) {
-      const auto p = static_cast<std::size_t>(task);
-      for (std::size_t i = 0; i < parameters_.size(); ++i)
-        copy_parameters_[p][i].value = parameters_[i].value;
-      losses[p] = copies_[p].differentiate(parts[p]);
-    });
-    return add_up(parts, losses, batch_size);
-  }
-
- private:
-  static constexpr std::size_t kParts = 4;
-
-  float add_up(const std::vector<Windows>& parts, const std::vector<float>& losses,
-               Index batch_size) {
-    float loss = 0;
-    for (Parameter& p : parameters_) p.gradient.setZero();
-    for (std::size_t p = 0; p < parts.size(); ++p) {
-      const float share = static_cast<float>(parts[p].count) / static_cast<float>(batch_size);
-      loss += share * losses[p];
-      for (std::size_t i = 0; i < parameters_.size(); ++i)
-        parameters_[i].gradient += share * copy_parameters_[p][i].gradient;
-    }
-    return loss;
-  }
-
-  std::vector<Parameter> parameters_;
-  Index length_;  // of a window
-  attn::Threads threads_;
-  std::vector<Decoder<float>> copies_;
-  std::vector<std::vector<Parameter>> copy_parameters_;
-};
-
 /// A point of the loss curve: the mean since the point before, and the loss on unseen text.
 struct LossPoint {
   Index step = 0;
@@ -134,7 +79,7 @@ class Trainer {
         progress_(progress),
         random_(options.seed),
         adam_(options.adam),
-        batch_(model, options.threads) {}
+        gradients_(model, options.threads) {}
 
   /// Ends early when the time is up or Ctrl-C was pressed. Between the points of the curve only the
   /// beginning of `validation` is judged.
@@ -177,9 +122,9 @@ class Trainer {
                     (until - first) * characters);
     LossPoint point{first, 0, 0};
     while (point.step < until && (point.step == first || !is_over())) {
-      const float loss = batch_.differentiate(text, options_.batch_size, random_);
-      clip_gradients(batch_.parameters(), options_.largest_gradient);
-      adam_.step(batch_.parameters(),
+      const float loss = differentiate(text);
+      clip_gradients(gradients_.parameters(), options_.largest_gradient);
+      adam_.step(gradients_.parameters(),
                  static_cast<float>(warmup_and_cosine(share_done(point.step))));
       progress_.advance(characters, loss);
       point.train += static_cast<double>(loss);
@@ -189,12 +134,24 @@ class Trainer {
     return point;
   }
 
+  float differentiate(std::span<const Index> text) {
+    const Index length = model_.shape().context;
+    const auto starts = random_windows(text.size(), options_.batch_size, length, random_);
+    return gradients_.differentiate(options_.batch_size, [&](Decoder<float>& copy, Index first,
+                                                             Index count) {
+      Windows windows;
+      for (Index w = first; w < first + count; ++w)
+        windows.add(text, starts[static_cast<std::size_t>(w)], static_cast<std::size_t>(length));
+      return copy.differentiate(windows);
+    });
+  }
+
   Decoder<float>& model_;
   TrainingOptions options_;
   Progress& progress_;
   Random random_;
   Adam adam_;
-  SharedBatch batch_;
+  ParallelGradients<Decoder<float>> gradients_;
   Clock::time_point start_{};
 };
 

@@ -58,6 +58,10 @@ class Embedding {
   Parameter parameter(std::string name) {
     return examples::parameter(std::move(name), table_, gradient_, &touched_);
   }
+  /// With a gradient in every row, zero where no batch touched it.
+  Parameter dense_parameter(std::string name) {
+    return examples::parameter(std::move(name), table_, gradient_);
+  }
 
  private:
   void touch(Index row) {

@@ -2,7 +2,6 @@
 // Trains a text classifier with attention, compares it with mean pooling and with a bag of words,
 // and shows what it looks at. README.md has the commands; classifier.hpp has the model.
 #include <cstddef>
-#include <exception>
 #include <iostream>
 #include <iterator>
 #include <optional>
@@ -12,6 +11,7 @@
 
 #include "../support/data_error.hpp"
 #include "../support/interrupt.hpp"
+#include "../support/program.hpp"
 #include "../support/progress.hpp"
 #include "../support/text_file.hpp"
 #include "attention_page.hpp"
@@ -171,24 +171,13 @@ class Program {
   Report report_;
 };
 
-int run(int argc, char** argv) {
-  ParsedOptions parsed = parse_options(argc, argv);
-  if (parsed.exit_code) return *parsed.exit_code;
-  catch_interrupts();
-  return Program(std::move(parsed.options)).run();
-}
-
 }  // namespace
 }  // namespace examples
 
 int main(int argc, char** argv) {
-  try {
-    return examples::run(argc, argv);
-  } catch (const examples::DataError& error) {
-    std::cerr << "text_classification: " << error.what() << '\n';
-    return examples::kBadDataExitCode;
-  } catch (const std::exception& error) {
-    std::cerr << "text_classification: " << error.what() << '\n';
-    return 1;
-  }
+  return examples::run_program("text_classification", [&] {
+    examples::ParsedOptions parsed = examples::parse_options(argc, argv);
+    return parsed.exit_code ? *parsed.exit_code
+                            : examples::Program(std::move(parsed.options)).run();
+  });
 }

@@ -4,12 +4,11 @@
 
 #include <CLI/CLI.hpp>
 #include <cstddef>
-#include <iostream>
 #include <map>
 #include <string>
 #include <utility>
 
-#include "../support/data_error.hpp"
+#include "../support/command_line.hpp"
 
 namespace examples {
 namespace {
@@ -18,90 +17,62 @@ template <typename T>
 using Names = std::map<std::string, T>;
 
 void add_data_options(CLI::App& app, DataOptions& data) {
-  const std::string group = "Data";
-  app.add_option("--train,--data", data.train,
-                 "Training files: label and text a line; or folders with seq.in and label")
-      ->group(group);
-  app.add_option("--test", data.test, "Test files or folders")->group(group);
-  app.add_option("--valid", data.validation,
-                 "Validation files or folders (default: a tenth of the training texts)")
-      ->group(group);
-  app.add_option("--class-file", data.class_files,
-                 "NAME=FILE: a training file with one text of the class NAME a line")
-      ->group(group);
-  app.add_option("--train-fraction", data.train_fraction,
-                 "This first part of the training files trains, the rest tests")
-      ->check(CLI::Range(0.01, 0.99))
-      ->group(group);
-  app.add_option("--cross-validate", data.folds, "Random folds, each the test set once")
-      ->check(CLI::Range(2, 1000))
-      ->group(group);
-  app.add_option("--label", data.reader.label, "Which column is the label: first or last")
+  OptionGroup add(app, "Data");
+  add.plain("--train,--data", data.train,
+            "Training files: label and text a line; or folders with seq.in and label");
+  add.plain("--test", data.test, "Test files or folders");
+  add.plain("--valid", data.validation,
+            "Validation files or folders (default: a tenth of the training texts)");
+  add.plain("--class-file", data.class_files,
+            "NAME=FILE: a training file with one text of the class NAME a line");
+  add.plain("--train-fraction", data.train_fraction,
+            "This first part of the training files trains, the rest tests")
+      ->check(CLI::Range(0.01, 0.99));
+  add.plain("--cross-validate", data.folds, "Random folds, each the test set once")
+      ->check(CLI::Range(2, 1000));
+  add.plain("--label", data.reader.label, "Which column is the label: first or last")
       ->transform(CLI::CheckedTransformer(
-          Names<LabelColumn>{{"first", LabelColumn::kFirst}, {"last", LabelColumn::kLast}}))
-      ->group(group);
-  app.add_option("--format", data.reader.format, "auto, tsv, csv or trec (LABEL:sub text)")
+          Names<LabelColumn>{{"first", LabelColumn::kFirst}, {"last", LabelColumn::kLast}}));
+  add.plain("--format", data.reader.format, "auto, tsv, csv or trec (LABEL:sub text)")
       ->transform(CLI::CheckedTransformer(Names<TextFormat>{{"auto", TextFormat::kAuto},
                                                             {"tsv", TextFormat::kTabs},
                                                             {"csv", TextFormat::kCommas},
-                                                            {"trec", TextFormat::kTrec}}))
-      ->group(group);
-  app.add_option("--encoding", data.reader.encoding, "utf-8 or windows-1252")
+                                                            {"trec", TextFormat::kTrec}}));
+  add.plain("--encoding", data.reader.encoding, "utf-8 or windows-1252")
       ->transform(CLI::CheckedTransformer(
-          Names<Encoding>{{"utf-8", Encoding::kUtf8}, {"windows-1252", Encoding::kWindows1252}}))
-      ->group(group);
-  app.add_flag("--header", data.reader.header, "The first row names the columns")->group(group);
+          Names<Encoding>{{"utf-8", Encoding::kUtf8}, {"windows-1252", Encoding::kWindows1252}}));
+  add.flag("--header", data.reader.header, "The first row names the columns");
 }
 
 void add_model_options(CLI::App& app, Options& options) {
-  const std::string group = "Model";
+  OptionGroup add(app, "Model");
   ClassifierShape& shape = options.model.shape;
   FeatureOptions& features = options.model.features;
   Names<AttentionKind> kinds;
   for (const auto& [name, kind] : kAttentionNames) kinds.emplace(name, kind);
-  app.add_option("--attention", shape.attention,
-                 "none (mean pooling), pooling (attention pooling alone), or self-attention before "
-                 "the pooling: additive, dot, scaled_dot, multi_head")
-      ->transform(CLI::CheckedTransformer(kinds))
-      ->group(group);
-  app.add_option("--embed-dim", shape.embed_dim, "Numbers that describe a token")
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--attention-dim", shape.attention_dim, "Width of the additive scores")
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--heads", shape.heads, "Heads of multi_head")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str()
-      ->group(group);
-  app.add_flag("--digits-as-shapes", features.digits_as_shapes, "Every digit is read as 0")
-      ->group(group);
-  app.add_option("--window", shape.window,
-                 "Tokens to each side that the self-attention sees; -1: the whole text")
-      ->check(CLI::Range(-1, 1000000))
-      ->capture_default_str()
-      ->group(group);
-  app.add_flag("--pairs,!--no-pairs", features.pairs,
-               "Features of neighbouring words (default: unless there is self-attention)")
-      ->group(group);
-  app.add_flag("!--no-letters", features.letters, "Without the features of groups of letters")
-      ->group(group);
-  app.add_option("--min-count", features.min_count, "A rarer word is an unknown word")
-      ->check(CLI::Range(1, 1000000))
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--glove", options.word_vectors, "Initial word vectors in GloVe's text format")
-      ->group(group);
+  add.plain("--attention", shape.attention,
+            "none (mean pooling), pooling (attention pooling alone), or self-attention before "
+            "the pooling: additive, dot, scaled_dot, multi_head")
+      ->transform(CLI::CheckedTransformer(kinds));
+  add("--embed-dim", shape.embed_dim, "Numbers that describe a token")->check(CLI::Range(1, 4096));
+  add("--attention-dim", shape.attention_dim, "Width of the additive scores")
+      ->check(CLI::Range(1, 4096));
+  add("--heads", shape.heads, "Heads of multi_head")->check(CLI::Range(1, 256));
+  add.flag("--digits-as-shapes", features.digits_as_shapes, "Every digit is read as 0");
+  add("--window", shape.window,
+      "Tokens to each side that the self-attention sees; -1: the whole text")
+      ->check(CLI::Range(-1, 1000000));
+  add.flag("--pairs,!--no-pairs", features.pairs,
+           "Features of neighbouring words (default: unless there is self-attention)");
+  add.flag("!--no-letters", features.letters, "Without the features of groups of letters");
+  add("--min-count", features.min_count, "A rarer word is an unknown word")
+      ->check(CLI::Range(1, 1000000));
+  add.plain("--glove", options.word_vectors, "Initial word vectors in GloVe's text format");
 }
 
 void add_training_options(CLI::App& app, Options& options) {
-  const std::string group = "Training";
+  OptionGroup add(app, "Training");
   TrainingOptions& training = options.model.training;
-  const auto add = [&](const char* name, auto& value, const char* text) {
-    return app.add_option(name, value, text)->capture_default_str()->group(group);
-  };
   add("--seed", training.seed, "Everything random follows from it");
   add("--epochs", training.epochs, "At most so many")->check(CLI::Range(1, 100000));
   add("--patience", training.patience, "Epochs without a better validation loss before it stops")
@@ -110,30 +81,23 @@ void add_training_options(CLI::App& app, Options& options) {
   add("--learning-rate", training.adam.learning_rate, "Of Adam")->check(CLI::Range(1e-7, 1.0));
   add("--weight-decay", training.adam.weight_decay, "Of Adam, decoupled")
       ->check(CLI::Range(0.0, 10.0));
-  app.add_option("--word-dropout", training.dropout.words,
-                 "Share of words left out in training (default: 0.3; 0.1 for the made-up texts)")
-      ->check(CLI::Range(0.0, 0.99))
-      ->group(group);
+  add.plain("--word-dropout", training.dropout.words,
+            "Share of words left out in training (default: 0.3; 0.1 for the made-up texts)")
+      ->check(CLI::Range(0.0, 0.99));
   add("--dropout", training.dropout.pooled, "Share of pooled numbers left out in training")
       ->check(CLI::Range(0.0, 0.99));
-  app.add_flag("!--no-baselines", options.baselines,
-               "Without mean pooling and bag of words to compare with")
-      ->group(group);
+  add.flag("!--no-baselines", options.baselines,
+           "Without mean pooling and bag of words to compare with");
 }
 
 void add_output_options(CLI::App& app, Options& options) {
-  const std::string group = "Output";
-  app.add_option("--save", options.save, "Write the trained model to this file")->group(group);
-  app.add_option("--load", options.load, "Take the model from this file instead of training one")
-      ->group(group);
-  app.add_option("--classify", options.classify, "Classify this text (may be given several times)")
-      ->group(group);
-  app.add_option("--metrics", options.metrics, "Write the results as JSON to this file")
-      ->group(group);
-  app.add_option("--html", options.page, "Where the page with the shaded texts goes")
-      ->capture_default_str()
-      ->group(group);
-  app.add_flag("--quiet", options.quiet, "No progress")->group(group);
+  OptionGroup add(app, "Output");
+  add.plain("--save", options.save, "Write the trained model to this file");
+  add.plain("--load", options.load, "Take the model from this file instead of training one");
+  add.plain("--classify", options.classify, "Classify this text (may be given several times)");
+  add.plain("--metrics", options.metrics, "Write the results as JSON to this file");
+  add("--html", options.page, "Where the page with the shaded texts goes");
+  add.flag("--quiet", options.quiet, "No progress");
 }
 
 /// What the limits of single options cannot say; empty where all is well.
@@ -200,24 +164,12 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   add_model_options(app, parsed.options);
   add_training_options(app, parsed.options);
   add_output_options(app, parsed.options);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& help) {
-    parsed.exit_code = app.exit(help);
-    return parsed;
-  } catch (const CLI::Error& error) {
-    std::cerr << "text_classification: " << error.what() << " (--help lists the options)\n";
-    parsed.exit_code = kBadDataExitCode;
-    return parsed;
-  }
-  note_wanted_shape(app, parsed.options);
-  adapt_to_attention(app, parsed.options);
-  adapt_to_made_up_texts(app, parsed.options);
-  const std::string wrong = contradiction(parsed.options);
-  if (!wrong.empty()) {
-    std::cerr << "text_classification: " << wrong << '\n';
-    parsed.exit_code = kBadDataExitCode;
-  }
+  parsed.exit_code = parse_command_line(app, argc, argv, [&] {
+    note_wanted_shape(app, parsed.options);
+    adapt_to_attention(app, parsed.options);
+    adapt_to_made_up_texts(app, parsed.options);
+    return contradiction(parsed.options);
+  });
   return parsed;
 }
 
