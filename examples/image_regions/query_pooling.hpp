@@ -24,10 +24,9 @@
 #include "../support/matrix.hpp"
 #include "../support/parameter.hpp"
 #include "../support/random.hpp"
+#include "region_shape.hpp"
 
 namespace examples {
-
-enum class PoolingKind { kNone, kAdditive, kScaledDot };
 
 struct QueryPoolingOptions {
   PoolingKind kind = PoolingKind::kAdditive;

@@ -17,39 +17,9 @@
 #include "../support/parameter.hpp"
 #include "../support/random.hpp"
 #include "../support/relu.hpp"
+#include "region_shape.hpp"
 
 namespace examples {
-
-enum class FeatureKind { kConvolution, kPatches };
-
-struct RegionShape {
-  Index rows = 60;  // of the canvas
-  Index columns = 60;
-  FeatureKind features = FeatureKind::kConvolution;
-  Index stride = 4;  // pixels from region to region; convolution: 2 or 4
-  Index patch = 24;  // pixels along a side of a patch
-  Index channels = 64;
-
-  /// Every layer keeps the grid of regions centred on the canvas.
-  std::vector<ConvolutionOptions> layers() const {
-    if (features == FeatureKind::kPatches)
-      return {{.inputs = 1,
-               .outputs = channels,
-               .size = patch,
-               .stride = stride,
-               .padding = (patch - stride) / 2}};
-    ConvolutionOptions first{.inputs = 1, .outputs = 16, .size = 6, .stride = 2, .padding = 2};
-    Index dilation = 2;
-    if (stride == 2) {
-      first = {.inputs = 1, .outputs = 16, .size = 3, .stride = 1, .padding = 1};
-      dilation = 1;
-    }
-    return {first,
-            {.inputs = 16, .outputs = 32, .size = 4, .stride = 2, .padding = 1},
-            {.inputs = 32, .outputs = 48, .size = 3, .padding = dilation, .dilation = dilation},
-            {.inputs = 48, .outputs = channels, .size = 1}};
-  }
-};
 
 template <typename T>
 class RegionFeatures {

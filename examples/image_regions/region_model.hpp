@@ -20,36 +20,18 @@
 #include "../support/parameter.hpp"
 #include "../support/random.hpp"
 #include "position_encoding.hpp"
+#include "prediction.hpp"
 #include "query_pooling.hpp"
 #include "region_features.hpp"
+#include "region_shape.hpp"
 #include "self_attention.hpp"
 
 namespace examples {
-
-struct RegionModelShape {
-  RegionShape regions{};
-  PoolingKind attention = PoolingKind::kAdditive;
-  Index attention_dim = 32;
-  Index pooled = 64;  // numbers that describe a canvas
-  bool self_attention = false;
-  Index heads = 4;  // of the self-attention
-  Index classes = 10;
-
-  /// Convolutions tell what is where by themselves; patches and self-attention do not.
-  bool has_positions() const {
-    return self_attention || regions.features == FeatureKind::kPatches;
-  }
-};
 
 template <typename T>
 class RegionModel {
  public:
   using Maps = FeatureMaps<T>;
-
-  struct Prediction {
-    MatrixOf<T> probabilities;  // a row a canvas
-    MatrixOf<T> weights;        // a row a canvas, a column a region
-  };
 
   RegionModel(const RegionModelShape& shape, std::uint64_t seed)
       : shape_(shape),
@@ -66,11 +48,11 @@ class RegionModel {
 
   const RegionModelShape& shape() const { return shape_; }
 
-  Prediction predict(Maps canvases) const {
+  RegionPrediction<T> predict(Maps canvases) const {
     const Index images = canvases.images;
     const MatrixOf<T> F = regions(features_.forward(std::move(canvases)).back());
     const auto attend = [&](const MatrixOf<T>& attended) {
-      return Prediction{
+      return RegionPrediction<T>{
           row_softmax<T>(classifier_.forward(pooling_.forward(attended, images).output)),
           pooling_.weights(attended, images)};
     };
@@ -115,8 +97,7 @@ class RegionModel {
                                                  std::span<const Index> labels) {
     const auto pooled = pooling_.forward(F, images);
     const auto end = cross_entropy<T>(row_softmax<T>(classifier_.forward(pooled.output)), labels);
-    return {end.loss,
-            pooling_.backward(pooled, classifier_.backward(pooled.output, end.gradient))};
+    return {end.loss, pooling_.backward(pooled, classifier_.backward(pooled.output, end.gradient))};
   }
 
   RegionModelShape shape_;

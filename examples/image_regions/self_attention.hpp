@@ -37,8 +37,8 @@ class RegionSelfAttention {
   Forward forward(const MatrixOf<T>& F, Index images) const {
     const MatrixOf<T> normed = norm_.forward(F);
     Forward f{F,
-              attention_.forward(attn::bthd(normed.data(), images, F.rows() / images, Index{1},
-                                            F.cols())),
+              attention_.forward(
+                  attn::bthd(normed.data(), images, F.rows() / images, Index{1}, F.cols())),
               {}};
     f.output = F + f.attention.output;
     return f;
