@@ -5,7 +5,7 @@ cmake_minimum_required(VERSION 3.25)
 include(${CMAKE_CURRENT_LIST_DIR}/machine.cmake)
 
 attn_need_tools(generator)
-attn_need_packages(${generator} Eigen3 CLI11 nlohmann_json)
+attn_need_packages(${generator} Eigen3 CLI11 nlohmann_json ZLIB stb)
 attn_count_jobs(jobs)
 
 attn_configure(demo ${generator} -DATTN_BUILD_TESTS=OFF -DATTN_BUILD_BENCHMARKS=OFF)

@@ -4,18 +4,34 @@
 # project downloads a pinned release.
 include_guard()
 
-# name of the CMake package | Debian package | repository | tag
+# name of the CMake package | Debian package | repository | tag, or commit where there are no tags
 set(attn_dependency_Eigen3 libeigen3-dev https://gitlab.com/libeigen/eigen.git 3.4.0)
 set(attn_dependency_GTest libgtest-dev https://github.com/google/googletest.git v1.14.0)
 set(attn_dependency_benchmark libbenchmark-dev https://github.com/google/benchmark.git v1.8.3)
 set(attn_dependency_CLI11 libcli11-dev https://github.com/CLIUtils/CLI11.git v2.4.2)
 set(attn_dependency_nlohmann_json nlohmann-json3-dev https://github.com/nlohmann/json.git v3.11.3)
+set(attn_dependency_ZLIB zlib1g-dev https://github.com/madler/zlib.git v1.3.1)
+set(attn_dependency_stb libstb-dev https://github.com/nothings/stb.git
+  8b5f1f37b5b75829fc72d38e7b5d4bcbf8a26d55
+)
 
 # Looks for an installed package and sets <result> to TRUE or FALSE. No version is asked for:
 # Eigen's version file would refuse 5 to a request for 3.4, so the one lower bound is checked by
 # hand.
 function(attn_find name result)
-  find_package(${name} CONFIG QUIET)
+  if(name STREQUAL "ZLIB")  # whose own package names its targets otherwise
+    find_package(ZLIB MODULE QUIET)
+    set(ZLIB_DIR ${ZLIB_INCLUDE_DIRS})
+    set(ZLIB_VERSION ${ZLIB_VERSION_STRING})
+  elseif(name STREQUAL "stb")  # headers without a package
+    find_path(stb_DIR stb_image_write.h PATH_SUFFIXES stb HINTS ENV stb_ROOT)
+    mark_as_advanced(stb_DIR)
+    if(stb_DIR)
+      set(stb_FOUND TRUE)
+    endif()
+  else()
+    find_package(${name} CONFIG QUIET)
+  endif()
   set(found ${${name}_FOUND})
   if(found AND name STREQUAL "Eigen3" AND Eigen3_VERSION AND Eigen3_VERSION VERSION_LESS 3.4)
     message(STATUS "attn: Eigen ${Eigen3_VERSION} in ${Eigen3_DIR} is older than 3.4")
@@ -38,11 +54,18 @@ environment variable ${name}_ROOT to the folder in which it is installed.")
 
   string(TOUPPER ${name} NAME)
   string(TOLOWER ${name} folder)
+  set(ref refs/tags/${tag})
+  set(shallow ON)
+  string(LENGTH ${tag} letters)
+  if(letters EQUAL 40)  # a commit, which a shallow clone does not reach
+    set(ref HEAD)
+    set(shallow OFF)
+  endif()
   if(NOT FETCHCONTENT_SOURCE_DIR_${NAME} AND NOT EXISTS ${PROJECT_BINARY_DIR}/_deps/${folder}-src)
     message(STATUS "attn: ${name} is not installed, downloading ${tag} from ${url}")
     execute_process(
       COMMAND ${CMAKE_COMMAND} -E env GIT_TERMINAL_PROMPT=0
-        git ls-remote --exit-code ${url} refs/tags/${tag}
+        git ls-remote --exit-code ${url} ${ref}
       TIMEOUT 60 RESULT_VARIABLE unreachable OUTPUT_QUIET ERROR_QUIET
     )
     if(unreachable)
@@ -54,9 +77,12 @@ downloaded from ${url}. ${way_out}")
   include(FetchContent)
   set(FETCHCONTENT_UPDATES_DISCONNECTED ON)
   set(CMAKE_POLICY_DEFAULT_CMP0077 NEW)  # the options set here hold in the dependency's own build
-  FetchContent_Declare(${name} GIT_REPOSITORY ${url} GIT_TAG ${tag} GIT_SHALLOW ON SYSTEM ${ARGN})
+  FetchContent_Declare(${name} GIT_REPOSITORY ${url} GIT_TAG ${tag} GIT_SHALLOW ${shallow} SYSTEM
+    ${ARGN}
+  )
   FetchContent_MakeAvailable(${name})
   set(${folder}_SOURCE_DIR ${${folder}_SOURCE_DIR} PARENT_SCOPE)
+  set(${folder}_BINARY_DIR ${${folder}_BINARY_DIR} PARENT_SCOPE)
 endfunction()
 
 # Downloads a dependency that is headers alone and gives it the target that its package would give.
@@ -122,5 +148,31 @@ function(attn_need_json)
   attn_find(nlohmann_json found)
   if(NOT found)
     attn_download_headers(nlohmann_json nlohmann_json::nlohmann_json single_include)
+  endif()
+endfunction()
+
+function(attn_need_zlib)
+  attn_find(ZLIB found)
+  if(found)
+    return()
+  endif()
+  set(SKIP_INSTALL_ALL ON)
+  set(ZLIB_BUILD_EXAMPLES OFF)
+  attn_download(ZLIB)
+  set_target_properties(zlib PROPERTIES EXCLUDE_FROM_ALL ON)
+  add_library(attn_zlib INTERFACE)
+  add_library(ZLIB::ZLIB ALIAS attn_zlib)
+  # Its build makes zconf.h.
+  target_include_directories(attn_zlib SYSTEM INTERFACE ${zlib_SOURCE_DIR} ${zlib_BINARY_DIR})
+  target_link_libraries(attn_zlib INTERFACE zlibstatic)
+endfunction()
+
+function(attn_need_stb)
+  attn_find(stb found)
+  if(found)
+    add_library(stb::stb INTERFACE IMPORTED GLOBAL)
+    target_include_directories(stb::stb INTERFACE ${stb_DIR})
+  else()
+    attn_download_headers(stb stb::stb .)
   endif()
 endfunction()

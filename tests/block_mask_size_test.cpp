@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <attn/attn.hpp>
-#include <functional>
 #include <string>
 
 #include "support/compare.hpp"
+#include "support/errors.hpp"
 #include "support/problem.hpp"
 
 namespace {
@@ -15,17 +15,8 @@ using attn::BlockMask;
 using attn::Index;
 using attn::ShapeError;
 using attn::ValueError;
+using support::expect_error;
 using support::Problem;
-
-template <class Error>
-void expect_error(const std::string& sentence, const std::function<void()>& call) {
-  try {
-    call();
-    FAIL() << "no error where this was expected: " << sentence;
-  } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()), sentence);
-  }
-}
 
 const Problem<double> p({.n_q = 6, .n_k = 8, .d = 4, .heads = 2, .key_heads = 2});
 const attn::Heads heads{2};

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "support/errors.hpp"
 #include "support/problem.hpp"
 
 namespace {
@@ -16,22 +17,11 @@ using attn::ShapeError;
 using attn::ValueError;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using support::expect_error;
 
 const MatrixXd Q = support::random(4, 6, 1);
 const MatrixXd K = support::random(5, 6, 2);
 const MatrixXd V = support::random(5, 2, 3);
-
-template <class Error>
-void expect_error(const std::string& sentence, const std::function<void()>& call) {
-  try {
-    call();
-    FAIL() << "no error where this was expected: " << sentence;
-  } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()), sentence);
-  } catch (const std::exception& other) {
-    FAIL() << "another kind of error: " << other.what();
-  }
-}
 
 /// A call of attention_into with one wrong part, which must leave O alone.
 template <class Error, class... Parts>

@@ -6,27 +6,19 @@
 #include <string>
 
 #include "support/gradients.hpp"
+#include "support/layer.hpp"
 
 namespace {
 
 using attn::Index;
 using Eigen::MatrixXd;
+using support::made_layer;
 using Layer = attn::MultiHeadAttention<double>;
 using Options = attn::MultiHeadAttentionOptions;
 using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 constexpr attn::RotaryEmbeddingOptions half_turned{
     .dim = 2, .pairing = attn::RotaryPairing::half_split, .base = 3};
-
-/// A layer whose biases and norms are not what they start with.
-Layer made(const Options& options) {
-  Layer layer(options, 5);
-  std::uint64_t seed = 20;
-  layer.parameters.for_each([&](std::string_view, auto& tensor) {
-    if (tensor.cols() == 1) tensor = support::random_vector(tensor.size(), ++seed);
-  });
-  return layer;
-}
 
 /// The loss <dY, Y> moved in every number of the parameters.
 template <class Gradient, class Loss>
@@ -47,7 +39,7 @@ void expect_parameter_gradients(Layer& layer, const Gradient& gradient, const Lo
 
 template <class... Parts>
 void expect_self(const Options& options, const Parts&... parts) {
-  Layer layer = made(options);
+  Layer layer = made_layer(options);
   MatrixXd X = support::random(6, options.embed_dim, 1);
   const MatrixXd dY = support::random(6, options.embed_dim, 2);
   const auto loss = [&] { return layer(X, parts...).cwiseProduct(dY).sum(); };
@@ -59,7 +51,7 @@ void expect_self(const Options& options, const Parts&... parts) {
 
 template <class... Parts>
 void expect_cross(const Options& options, const Parts&... parts) {
-  Layer layer = made(options);
+  Layer layer = made_layer(options);
   const Index kdim = options.kdim == 0 ? options.embed_dim : options.kdim;
   MatrixXd X = support::random(4, options.embed_dim, 1), M = support::random(7, kdim, 3);
   const MatrixXd dY = support::random(4, options.embed_dim, 2);
@@ -98,7 +90,8 @@ TEST(GradientsOfMultiHeadAttention, OfCrossAttention) {
 }
 
 TEST(GradientsOfMultiHeadAttention, OfKeysAndValuesApart) {
-  Layer layer = made({.embed_dim = 8, .num_heads = 2, .num_kv_heads = 1, .kdim = 5, .vdim = 3});
+  Layer layer =
+      made_layer({.embed_dim = 8, .num_heads = 2, .num_kv_heads = 1, .kdim = 5, .vdim = 3});
   MatrixXd X = support::random(4, 8, 1), K = support::random(7, 5, 3), V = support::random(7, 3, 4);
   const MatrixXd dY = support::random(4, 8, 2);
   const auto loss = [&] { return layer(X, K, V).cwiseProduct(dY).sum(); };
@@ -118,7 +111,8 @@ TEST(GradientsOfMultiHeadAttention, UnderMasksAndAtPositionsOfAWhole) {
 }
 
 TEST(GradientsOfMultiHeadAttention, OfABatch) {
-  Layer layer = made({.embed_dim = 8, .num_heads = 4, .num_kv_heads = 2, .rotary = half_turned});
+  Layer layer =
+      made_layer({.embed_dim = 8, .num_heads = 4, .num_kv_heads = 2, .rotary = half_turned});
   Rows X = support::random(2 * 5, 8, 1);
   const Rows dY = support::random(2 * 5, 8, 2);
   const auto view = attn::bhtd<const double>(X.data(), 2, 1, 5, 8);
@@ -133,7 +127,7 @@ TEST(GradientsOfMultiHeadAttention, OfABatch) {
 }
 
 TEST(GradientsOfMultiHeadAttention, OfAPartsOwnParameters) {
-  Layer layer = made({.embed_dim = 8, .num_heads = 2});
+  Layer layer = made_layer({.embed_dim = 8, .num_heads = 2});
   const MatrixXd X = support::random(5, 8, 1), dY = support::random(5, 8, 2);
   MatrixXd B = support::random(5, 5, 3);
   const auto forward_with = [&](const MatrixXd& bias) {

@@ -7,10 +7,12 @@
 #include <attn/kernel_attention.hpp>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "support/compare.hpp"
+#include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/random.hpp"
 
@@ -21,6 +23,7 @@ using attn::Index;
 using attn::MatrixX;
 using Eigen::MatrixXd;
 using Eigen::MatrixXf;
+using support::message_of;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
@@ -251,20 +254,10 @@ TEST(KernelAttention, StorageOfSixteenBitsComputesInFloat) {
   EXPECT_TRUE(support::near(gradient.key, exact.key, 4e-3 * exact.key.cwiseAbs().maxCoeff()));
 }
 
-template <class F>
-std::string message(F&& call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
 TEST(KernelAttention, WrongSizesAreOneSentence) {
   const Problem p(4, 4, 3, 2);
   const auto call = [&](const MatrixXd& Q, const MatrixXd& K, const MatrixXd& V, auto... parts) {
-    return message([&] { attn::kernel_attention(Q, K, V, parts...); });
+    return message_of<std::invalid_argument>([&] { attn::kernel_attention(Q, K, V, parts...); });
   };
   EXPECT_EQ(call(p.Q, p.K.leftCols(2), p.V),
             "attn::kernel_attention: a head of K has 2 features and one of Q has 3; queries and "
@@ -278,11 +271,13 @@ TEST(KernelAttention, WrongSizesAreOneSentence) {
   EXPECT_EQ(call(p.Q, p.K, p.V, attn::Threads{-1}),
             "attn::kernel_attention: Threads is -1; it must be 0 or more");
   MatrixXd O = MatrixXd::Zero(3, 2);
-  EXPECT_EQ(message([&] { attn::kernel_attention_into(O, p.Q, p.K, p.V); }),
-            "attn::kernel_attention_into: O is 3 x 2 and must be 4 x 2; a result is never resized");
+  EXPECT_EQ(
+      message_of<std::invalid_argument>([&] { attn::kernel_attention_into(O, p.Q, p.K, p.V); }),
+      "attn::kernel_attention_into: O is 3 x 2 and must be 4 x 2; a result is never resized");
   auto forward = attn::kernel_attention_forward(p.Q, p.K, p.V);
   const auto backward = [&](const MatrixXd& dO) {
-    return message([&] { attn::kernel_attention_backward(p.Q, p.K, p.V, forward, dO); });
+    return message_of<std::invalid_argument>(
+        [&] { attn::kernel_attention_backward(p.Q, p.K, p.V, forward, dO); });
   };
   EXPECT_EQ(backward(p.dO.topRows(3)),
             "attn::kernel_attention_backward: dO is 3 x 2 and must be 4 x 2; the gradient of the "

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "support/compare.hpp"
+#include "support/errors.hpp"
 #include "support/random.hpp"
 
 namespace {
@@ -24,6 +25,7 @@ using attn::Index;
 using attn::MatrixX;
 using attn::UpdateRule;
 using Eigen::MatrixXd;
+using support::message_of;
 
 /// Tokens of B batches, G query heads on each of H key-value heads. Matrices hold a token a row,
 /// batches below one another and heads side by side.
@@ -384,23 +386,15 @@ TEST(LinearAttention, TheBitsDoNotDependOnThreads) {
   EXPECT_TRUE(support::same_bits(one, three));
 }
 
-template <class F>
-std::string message(F&& call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
 TEST(LinearAttention, OptionsOutOfRangeAreOneSentence) {
-  EXPECT_EQ(message([] { attn::LinearAttention({.rule = UpdateRule(7)}); }),
-            "attn::LinearAttention: the rule is number 7; it must be linear, gated, delta or "
-            "gated_delta");
-  EXPECT_EQ(message([] { attn::LinearAttention({.scale = std::nan("")}); }),
-            "attn::LinearAttention: scale is nan; it must be finite, 0 for 1/sqrt(d_k)");
-  EXPECT_EQ(message([] { attn::LinearAttention({.chunk_size = 0}); }),
+  EXPECT_EQ(
+      message_of<std::invalid_argument>([] { attn::LinearAttention({.rule = UpdateRule(7)}); }),
+      "attn::LinearAttention: the rule is number 7; it must be linear, gated, delta or "
+      "gated_delta");
+  EXPECT_EQ(
+      message_of<std::invalid_argument>([] { attn::LinearAttention({.scale = std::nan("")}); }),
+      "attn::LinearAttention: scale is nan; it must be finite, 0 for 1/sqrt(d_k)");
+  EXPECT_EQ(message_of<std::invalid_argument>([] { attn::LinearAttention({.chunk_size = 0}); }),
             "attn::LinearAttention: chunk_size is 0; it is a number of tokens, 1 or more");
 }
 
@@ -409,7 +403,8 @@ TEST(LinearAttention, ARuleNeedsOrForbidsItsInputs) {
   const attn::Decay decay{one};
   const attn::Beta beta{one};
   const auto call = [&](UpdateRule rule, const auto&... parts) {
-    return message([&] { attn::LinearAttention({.rule = rule})(X, X, X, parts...); });
+    return message_of<std::invalid_argument>(
+        [&] { attn::LinearAttention({.rule = rule})(X, X, X, parts...); });
   };
   EXPECT_EQ(call(UpdateRule::gated),
             "attn::LinearAttention: the rule gated needs Decay, and none "
@@ -442,7 +437,7 @@ struct Spoilt {
   attn::TensorView<float> output = attn::bhtd(out.data(), 2, 4, 3, 6);
 
   std::string said() {
-    const std::string text = message([&] {
+    const std::string text = message_of<std::invalid_argument>([&] {
       attn::LinearAttention().into(output, q, k, v, attn::Decay<float>{decay},
                                    attn::Beta<float>{beta},
                                    attn::LinearAttentionStateViews<float>{past, present});
@@ -461,7 +456,7 @@ std::string said(const std::function<void(Spoilt&)>& spoil) {
 
 TEST(LinearAttention, WrongSizesAreOneSentenceAndNothingIsWritten) {
   const std::string name = "attn::LinearAttention: ";
-  EXPECT_EQ(said([](Spoilt&) {}), "nothing was thrown (but something was written)");
+  EXPECT_EQ(said([](Spoilt&) {}), "no exception (but something was written)");
   EXPECT_EQ(said([](Spoilt& c) { c.k.shape[0] = 1; }),
             name + "Q has 2 batches, K 1 and V 2; all three need the same number");
   EXPECT_EQ(said([](Spoilt& c) { c.v.shape[1] = 1; }),
@@ -517,10 +512,10 @@ TEST(LinearAttention, WrongSizesAreOneSentenceAndNothingIsWritten) {
 TEST(LinearAttention, StepTakesOneToken) {
   const Eigen::MatrixXf X = Eigen::MatrixXf::Ones(3, 2);
   attn::LinearAttentionState<float> state;
-  EXPECT_EQ(
-      message([&] { attn::LinearAttention({.rule = UpdateRule::linear}).step(X, X, X, state); }),
-      "attn::LinearAttention: step was given 3 rows; it takes one token, and the call itself "
-      "takes many");
+  EXPECT_EQ(message_of<std::invalid_argument>(
+                [&] { attn::LinearAttention({.rule = UpdateRule::linear}).step(X, X, X, state); }),
+            "attn::LinearAttention: step was given 3 rows; it takes one token, and the call itself "
+            "takes many");
   EXPECT_TRUE(state.empty());
 }
 

@@ -6,11 +6,14 @@
 #include <attn/multi_head.hpp>
 #include <attn/reference.hpp>
 #include <cmath>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "support/compare.hpp"
+#include "support/errors.hpp"
+#include "support/layer.hpp"
 #include "support/random.hpp"
 
 namespace {
@@ -18,19 +21,11 @@ namespace {
 using attn::Index;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
+using support::made_layer;
+using support::message_of;
 using Layer = attn::MultiHeadAttention<double>;
 using Options = attn::MultiHeadAttentionOptions;
 using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-/// A layer whose biases and norms are not what they start with.
-Layer made(const Options& options) {
-  Layer layer(options, 5);
-  std::uint64_t seed = 20;
-  layer.parameters.for_each([&](std::string_view, auto& tensor) {
-    if (tensor.cols() == 1) tensor = support::random_vector(tensor.size(), ++seed);
-  });
-  return layer;
-}
 
 MatrixXd linear(const MatrixXd& x, const MatrixXd& W, const VectorXd& b) {
   return (x * W.transpose()).rowwise() + b.transpose();
@@ -87,7 +82,7 @@ TEST(MultiHeadAttention, IsProjectionsAroundAttention) {
                                  .rotary = turn,
                                  .qk_norm = true,
                                  .qk_norm_eps = 0.5}}) {
-    const Layer layer = made(options);
+    const Layer layer = made_layer(options);
     EXPECT_TRUE(
         support::near(layer(X, attn::Causal{}), by_hand(layer, X, X, attn::Causal{}), 1e-13));
     EXPECT_TRUE(support::near(layer(X, M), by_hand(layer, X, M), 1e-13));
@@ -96,7 +91,7 @@ TEST(MultiHeadAttention, IsProjectionsAroundAttention) {
 }
 
 TEST(MultiHeadAttention, ReadsKeysAndValuesOfTheirOwnWidths) {
-  const Layer apart = made({.embed_dim = 12, .num_heads = 3, .kdim = 5, .vdim = 7});
+  const Layer apart = made_layer({.embed_dim = 12, .num_heads = 3, .kdim = 5, .vdim = 7});
   const MatrixXd X = support::random(4, 12, 1), K = support::random(6, 5, 2),
                  V = support::random(6, 7, 3);
   const auto& p = apart.parameters;
@@ -110,15 +105,15 @@ TEST(MultiHeadAttention, ReadsKeysAndValuesOfTheirOwnWidths) {
 
 TEST(MultiHeadAttention, WithOneMemoryIsThatWithTwoEqualOnes) {
   const MatrixXd X = support::random(4, 12, 1), M = support::random(6, 8, 2);
-  const Layer separate = made({.embed_dim = 12, .num_heads = 3, .kdim = 8, .vdim = 8});
+  const Layer separate = made_layer({.embed_dim = 12, .num_heads = 3, .kdim = 8, .vdim = 8});
   EXPECT_TRUE(support::near(separate(X, M), separate(X, M, M), 0));
-  const Layer stacked = made({.embed_dim = 12, .num_heads = 3});
+  const Layer stacked = made_layer({.embed_dim = 12, .num_heads = 3});
   EXPECT_TRUE(support::near(stacked(X), stacked(X, X), 1e-14));
   EXPECT_TRUE(support::near(stacked(X), stacked(X, X, X), 1e-14));
 }
 
 TEST(MultiHeadAttention, GivesTheWeightsThatItUses) {
-  const Layer layer = made({.embed_dim = 12, .num_heads = 3, .bias = false});
+  const Layer layer = made_layer({.embed_dim = 12, .num_heads = 3, .bias = false});
   const MatrixXd X = support::random(4, 12, 1), M = support::random(6, 12, 2);
   const MatrixXd P = layer.weights(X, M, attn::KeyPadding{5});
   ASSERT_EQ(P.rows(), 12);
@@ -133,8 +128,8 @@ TEST(MultiHeadAttention, GivesTheWeightsThatItUses) {
 }
 
 TEST(MultiHeadAttention, OfABatchIsALoopThatHidesThePadding) {
-  const Layer layer =
-      made({.embed_dim = 8, .num_heads = 4, .num_kv_heads = 2, .rotary = {{}}, .qk_norm = true});
+  const Layer layer = made_layer(
+      {.embed_dim = 8, .num_heads = 4, .num_kv_heads = 2, .rotary = {{}}, .qk_norm = true});
   const Rows X = support::random(3 * 4, 8, 1), dY = support::random(3 * 4, 8, 3);
   Rows M = support::random(3 * 5, 8, 2);
   M.row(4).setConstant(std::nan(""));  // the padding of batch 0 and of batch 2
@@ -163,7 +158,7 @@ TEST(MultiHeadAttention, OfABatchIsALoopThatHidesThePadding) {
 }
 
 TEST(MultiHeadAttention, ReadsBatchesOfAnyStrides) {
-  const Layer layer = made({.embed_dim = 8, .num_heads = 2});
+  const Layer layer = made_layer({.embed_dim = 8, .num_heads = 2});
   const Rows X = support::random(2 * 5, 8, 1);
   const MatrixXd by_columns = X;  // token t of batch b in row 5 b + t, features 10 apart
   const attn::TensorView<const double> view{by_columns.data(), {2, 1, 5, 8}, {5, 0, 1, 10}};
@@ -171,14 +166,15 @@ TEST(MultiHeadAttention, ReadsBatchesOfAnyStrides) {
 }
 
 TEST(MultiHeadAttention, TurnsByThePositionsOfAChunk) {
-  const Layer layer = made({.embed_dim = 8, .num_heads = 2, .rotary = {{}}});
+  const Layer layer = made_layer({.embed_dim = 8, .num_heads = 2, .rotary = {{}}});
   const MatrixXd X = support::random(9, 8, 1);
   const MatrixXd last = layer(X.bottomRows(3), X, attn::Causal{}, attn::PositionOffset{.query = 6});
   EXPECT_TRUE(support::near(last, layer(X, attn::Causal{}).bottomRows(3), 1e-14));
 }
 
 TEST(MultiHeadAttention, TurnsPackedSequencesByPositionsOfTheirOwn) {
-  const Layer layer = made({.embed_dim = 12, .num_heads = 2, .rotary = {{}}, .qk_norm = true});
+  const Layer layer =
+      made_layer({.embed_dim = 12, .num_heads = 2, .rotary = {{}}, .qk_norm = true});
   const attn::CumulativeLengths packed{{0, 4, 4, 9}};
   const MatrixXd X = support::random<double>(9, 12, 3), dY = support::random<double>(9, 12, 4);
   const attn::Causal mask;
@@ -197,7 +193,7 @@ TEST(MultiHeadAttention, TurnsPackedSequencesByPositionsOfTheirOwn) {
 }
 
 TEST(MultiHeadAttention, SaysWhichPackingDoesNotFitBeforeItTurnsAnything) {
-  const Layer layer = made({.embed_dim = 12, .num_heads = 2, .rotary = {{}}});
+  const Layer layer = made_layer({.embed_dim = 12, .num_heads = 2, .rotary = {{}}});
   EXPECT_THROW(layer(MatrixXd(9, 12), attn::CumulativeLengths{{0, 4, 10}}), attn::ShapeError);
 }
 
@@ -221,7 +217,7 @@ TEST(MultiHeadAttention, InHalfPrecisionComputesInFloat) {
 }
 
 TEST(MultiHeadAttention, OfNothingIsNothing) {
-  const Layer layer = made({.embed_dim = 8, .num_heads = 2});
+  const Layer layer = made_layer({.embed_dim = 8, .num_heads = 2});
   const MatrixXd X = support::random(3, 8, 1), none(0, 8);
   EXPECT_EQ(layer(none).rows(), 0);
   const auto forward = layer.forward(X, none);
@@ -281,18 +277,10 @@ TEST(MultiHeadAttention, StartsFromItsSeedAlone) {
   EXPECT_FALSE(support::same_bits(a.parameters.in_proj_weight, c.parameters.in_proj_weight));
 }
 
-template <class Call>
-std::string message(Call&& call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 TEST(MultiHeadAttention, SaysWhichOptionsContradictEachOther) {
-  const auto of = [](const Options& options) { return message([&] { Layer layer(options); }); };
+  const auto of = [](const Options& options) {
+    return message_of<std::invalid_argument>([&] { Layer layer(options); });
+  };
   EXPECT_EQ(of({.num_heads = 2}),
             "attn::MultiHeadAttention: embed_dim is 0, num_heads 2, num_kv_heads 2, kdim 0 and "
             "vdim 0; all must be 1 or more");
@@ -316,26 +304,26 @@ TEST(MultiHeadAttention, SaysWhichInputDoesNotFit) {
   const Layer layer({.embed_dim = 8, .num_heads = 2});
   const Layer apart({.embed_dim = 8, .num_heads = 2, .kdim = 5, .vdim = 7});
   const MatrixXd X = MatrixXd::Zero(3, 8), narrow = MatrixXd::Zero(3, 5);
-  EXPECT_EQ(message([&] { layer(narrow); }),
+  EXPECT_EQ(message_of<std::invalid_argument>([&] { layer(narrow); }),
             "attn::MultiHeadAttention: X has 5 columns and embed_dim is 8; both must be equal");
-  EXPECT_EQ(message([&] { layer(X, narrow); }),
+  EXPECT_EQ(message_of<std::invalid_argument>([&] { layer(X, narrow); }),
             "attn::MultiHeadAttention: memory has 5 columns and kdim is 8; both must be equal");
-  EXPECT_EQ(message([&] { apart(X, X, narrow); }),
+  EXPECT_EQ(message_of<std::invalid_argument>([&] { apart(X, X, narrow); }),
             "attn::MultiHeadAttention: keys has 8 columns and kdim is 5; both must be equal");
-  EXPECT_EQ(message([&] { apart(X, narrow, narrow); }),
+  EXPECT_EQ(message_of<std::invalid_argument>([&] { apart(X, narrow, narrow); }),
             "attn::MultiHeadAttention: values has 5 columns and vdim is 7; both must be equal");
-  EXPECT_EQ(message([&] { apart(X); }),
+  EXPECT_EQ(message_of<std::invalid_argument>([&] { apart(X); }),
             "attn::MultiHeadAttention: kdim is 5, vdim 7 and embed_dim 8; self-attention needs all "
             "three equal, so give what to attend to: layer(X, memory)");
-  EXPECT_EQ(message([&] { apart(X, narrow); }),
+  EXPECT_EQ(message_of<std::invalid_argument>([&] { apart(X, narrow); }),
             "attn::MultiHeadAttention: kdim is 5 and vdim is 7; one memory cannot have both, so "
             "give them apart: layer(X, keys, values)");
   EXPECT_EQ(
-      message([&] { layer(X, attn::bhtd(X.data(), 3, 1, 1, 8)); }),
+      message_of<std::invalid_argument>([&] { layer(X, attn::bhtd(X.data(), 3, 1, 1, 8)); }),
       "attn::MultiHeadAttention: X has 1 batches and memory has 3; both need the same number");
-  EXPECT_EQ(message([&] { layer(attn::bhtd(X.data(), 1, 3, 1, 8)); }),
+  EXPECT_EQ(message_of<std::invalid_argument>([&] { layer(attn::bhtd(X.data(), 1, 3, 1, 8)); }),
             "attn::MultiHeadAttention: X has 3 heads; it must have 1");
-  EXPECT_EQ(message([&] { layer(X, X, MatrixXd(MatrixXd::Zero(2, 8))); }),
+  EXPECT_EQ(message_of<std::invalid_argument>([&] { layer(X, X, MatrixXd(MatrixXd::Zero(2, 8))); }),
             "attn::MultiHeadAttention: V has 2 rows and K has 3; each key needs one value, so both "
             "need the same number n_k");
 }
@@ -345,14 +333,15 @@ TEST(MultiHeadAttention, SaysWhatBackwardCannotTake) {
   const Layer other({.embed_dim = 8, .num_heads = 2, .num_kv_heads = 1});
   const MatrixXd X = MatrixXd::Zero(3, 8);
   const auto forward = layer.forward(X);
-  EXPECT_EQ(message([&] { layer.backward(forward, MatrixXd(MatrixXd::Zero(2, 8))); }),
+  EXPECT_EQ(message_of<std::invalid_argument>(
+                [&] { layer.backward(forward, MatrixXd(MatrixXd::Zero(2, 8))); }),
             "attn::MultiHeadAttention: dY is 2 x 8 and must be 3 x 8; the gradient of the output "
             "has the output's shape");
-  EXPECT_EQ(message([&] { other.backward(forward, X); }),
+  EXPECT_EQ(message_of<std::invalid_argument>([&] { other.backward(forward, X); }),
             "attn::MultiHeadAttention: the forward result is that of a layer of other sizes; "
             "backward takes one of the same layer");
   layer.parameters.in_proj_weight.resize(3, 3);
-  EXPECT_EQ(message([&] { layer(X); }),
+  EXPECT_EQ(message_of<std::invalid_argument>([&] { layer(X); }),
             "attn::MultiHeadAttention: in_proj_weight is 3 x 3 and must be 24 x 8, as the layer "
             "was made");
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "support/errors.hpp"
 #include "support/onnx_attention.hpp"
 
 namespace {
@@ -21,16 +22,9 @@ using support::make_node;
 using support::OnnxCall;
 using support::OnnxNode;
 
-template <class Error>
-void expect_error(const std::string& sentence, const std::function<void()>& call) {
-  try {
-    call();
-    FAIL() << "no error where this was expected: " << sentence;
-  } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()), "attn::onnx::" + sentence);
-  } catch (const std::exception& other) {
-    FAIL() << "another kind of error: " << other.what();
-  }
+template <class Error, class F>
+void expect_error(const std::string& sentence, F&& call) {
+  support::expect_error<Error>("attn::onnx::" + sentence, call);
 }
 
 TEST(OnnxTensor, RefusesShapesThatNoOperatorTakes) {

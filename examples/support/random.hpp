@@ -54,4 +54,10 @@ class Random {
   std::uint64_t state_;
 };
 
+/// The seed of part `index` of something that `seed` decides about, such as one image of a set:
+/// every part can be made by itself, in any order and on any thread.
+inline std::uint64_t seed_of_part(std::uint64_t seed, std::uint64_t index) {
+  return Random(Random(seed).bits() + index).bits();
+}
+
 }  // namespace examples

@@ -10,6 +10,9 @@
 #include <attn/dual.hpp>
 #include <attn/executor.hpp>
 #include <attn/feature_map.hpp>
+#include <attn/heatmap.hpp>
+#include <attn/heatmap_page.hpp>
+#include <attn/html.hpp>
 #include <attn/kernel_attention.hpp>
 #include <attn/kv_cache.hpp>
 #include <attn/linear_attention.hpp>

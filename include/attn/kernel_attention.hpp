@@ -83,9 +83,7 @@ Alignment kernel_alignment(Index n_q, Index n_k, const Parts&... parts) {
 template <class T, class... Parts>
 void check_kernel_inputs(const char* name, const Inputs<T>& in, const Parts&... parts) {
   check_linear_tokens(name, in);
-  if (in.v.tokens() != in.n_k())
-    raise_shape({name, ": V has ", in.v.tokens(), " rows and K has ", in.n_k(),
-                 "; each key needs one value, so both need the same number n_k"});
+  check_value_rows(name, in.n_k(), in.v.tokens());
   check_part(part_of<role::executor>(default_executor, parts...), CallSizes{.name = name});
 }
 
@@ -208,9 +206,8 @@ void kernel_attention_into(O&& o, const Q& q, const K& k, const V& v, Parts&&...
 /// Shapes  o {batch, head, n_q, d_v}, normalizer {batch, head, n_q, 1} in the accumulator type
 template <class T, class... Parts>
 void kernel_attention_forward_into(TensorView<T> o, TensorView<Accumulator<T>> normalizer,
-                                   std::type_identity_t<TensorView<const T>> q,
-                                   std::type_identity_t<TensorView<const T>> k,
-                                   std::type_identity_t<TensorView<const T>> v, Parts&&... parts) {
+                                   engine::Read<T> q, engine::Read<T> k, engine::Read<T> v,
+                                   Parts&&... parts) {
   using View = TensorView<const T>;
   constexpr bool valid = engine::diagnose_kernel_call<View, View, View, Parts...>();
   if constexpr (valid)
@@ -259,13 +256,11 @@ auto kernel_attention_backward(const Q& q, const K& k, const V& v, const F& forw
 
 /// The same into views of the caller's, which are overwritten.
 template <class T, class... Parts>
-void kernel_attention_backward_into(
-    TensorView<T> d_query, std::type_identity_t<TensorView<T>> d_key,
-    std::type_identity_t<TensorView<T>> d_value, std::type_identity_t<TensorView<const T>> q,
-    std::type_identity_t<TensorView<const T>> k, std::type_identity_t<TensorView<const T>> v,
-    std::type_identity_t<TensorView<const T>> output,
-    std::type_identity_t<TensorView<const Accumulator<T>>> normalizer,
-    std::type_identity_t<TensorView<const T>> d_output, Parts&&... parts) {
+void kernel_attention_backward_into(TensorView<T> d_query, engine::Written<T> d_key,
+                                    engine::Written<T> d_value, engine::Read<T> q,
+                                    engine::Read<T> k, engine::Read<T> v, engine::Read<T> output,
+                                    engine::Read<Accumulator<T>> normalizer,
+                                    engine::Read<T> d_output, Parts&&... parts) {
   using View = TensorView<const T>;
   constexpr bool valid = engine::diagnose_kernel_call<View, View, View, Parts...>();
   if constexpr (valid)

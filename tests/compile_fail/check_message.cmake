@@ -20,14 +20,13 @@ if(NOT expectations AND NOT must_compile)
   message(FATAL_ERROR "${name} has no comment \"// expect: <text>\"")
 endif()
 
-string(REPLACE "|" ";" INCLUDES "${INCLUDES}")
-list(TRANSFORM INCLUDES PREPEND "-I" OUTPUT_VARIABLE include_flags)
+include(${CMAKE_CURRENT_LIST_DIR}/flags.cmake)
 # In the plain locale g++ quotes with ASCII letters. Only the first error counts, so the compiler
 # stops there, which halves its time.
 execute_process(
   COMMAND ${CMAKE_COMMAND} -E env LC_ALL=C
-    ${COMPILER} -std=c++20 -fsyntax-only -Wfatal-errors -fno-diagnostics-color ${include_flags}
-    ${SOURCE}
+    ${COMPILER} ${flags} -include ${PRECOMPILED} -fsyntax-only -Wfatal-errors
+    -fno-diagnostics-color ${SOURCE}
   RESULT_VARIABLE refused
   OUTPUT_VARIABLE output
   ERROR_VARIABLE output

@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include "compare.hpp"
+#include "errors.hpp"
 #include "problem.hpp"
 
 namespace support {
@@ -77,19 +78,6 @@ void for_each_piece(F&& f) {
 template <class T>
 constexpr double rounding() {
   return std::is_same_v<T, double> ? 1e-14 : std::is_same_v<T, float> ? 4e-6 : 1e-3;
-}
-
-/// The text of the exception that f throws.
-template <class Error, class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  } catch (const std::exception& other) {
-    return std::string("another exception: ") + other.what();
-  }
-  return "no exception";
 }
 
 }  // namespace support

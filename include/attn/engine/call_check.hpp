@@ -54,19 +54,29 @@ BatchSizes batch_sizes(const char* name, const Inputs<T, Tokens>& in, const Part
   }
 }
 
+/// What Q, K and V, members of `x`, need to agree in, whatever is done with them.
+template <class Views>
+void check_tokens(const char* name, const Views& x) {
+  if (x.k.batches() != x.q.batches() || x.v.batches() != x.q.batches())
+    raise_shape({name, ": Q has ", x.q.batches(), " batches, K ", x.k.batches(), " and V ",
+                 x.v.batches(), "; all three need the same number"});
+  if (x.v.heads() != x.k.heads())
+    raise_shape({name, ": K has ", x.k.heads(), " heads and V has ", x.v.heads(),
+                 "; each key needs one value, so both need the same number"});
+  check_grouping(name, x.q.heads(), x.k.heads());
+}
+
+inline void check_value_rows(const char* name, Index n_k, Index rows) {
+  if (rows != n_k)
+    raise_shape({name, ": V has ", rows, " rows and K has ", n_k,
+                 "; each key needs one value, so both need the same number n_k"});
+}
+
 template <class T, class Tokens, class Program, class... Parts>
 void check_inputs(const char* name, const Inputs<T, Tokens>& in, const Program& program,
                   const Parts&... parts) {
   constexpr bool is_chunk = count_of < role::position_offset, Parts... >> 0;
-  const TensorView<const T>& q = in.q;
-  const Tokens &k = in.k, &v = in.v;
-  if (k.batches() != q.batches() || v.batches() != q.batches())
-    raise_shape({name, ": Q has ", q.batches(), " batches, K ", k.batches(), " and V ", v.batches(),
-                 "; all three need the same number"});
-  if (v.heads() != k.heads())
-    raise_shape({name, ": K has ", k.heads(), " heads and V has ", v.heads(),
-                 "; each key needs one value, so both need the same number"});
-  check_grouping(name, q.heads(), k.heads());
+  check_tokens(name, in);
   const BatchSizes batch = batch_sizes(name, in, parts...);
   const Extent longest = batch.longest;
   if (is_chunk && (program.offset.query < 0 || program.offset.key < 0))
@@ -74,17 +84,15 @@ void check_inputs(const char* name, const Inputs<T, Tokens>& in, const Program& 
                  Index(program.offset.key), "}; positions are counted from 0"});
   program.check({.name = name,
                  .batches = batch.count,
-                 .heads = q.heads(),
+                 .heads = in.q.heads(),
                  .n_q = longest.n_q,
                  .n_k = longest.n_k,
-                 .d = q.features(),
-                 .d_k = k.features(),
+                 .d = in.q.features(),
+                 .d_k = in.k.features(),
                  .query_end = longest.n_q + program.offset.query,
                  .key_end = longest.n_k + program.offset.key,
                  .is_chunk = is_chunk});
-  if (v.tokens() != k.tokens())
-    raise_shape({name, ": V has ", v.tokens(), " rows and K has ", k.tokens(),
-                 "; each key needs one value, so both need the same number n_k"});
+  check_value_rows(name, in.k.tokens(), in.v.tokens());
 }
 
 /// A view that is read or written must be {batches, heads, tokens, features}.

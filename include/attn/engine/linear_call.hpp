@@ -69,13 +69,7 @@ inline void check_part_of_rule(const LinearRule& rule, const char* part, bool ne
 /// Q, K and V, as kernel attention takes them too.
 template <class Views>
 void check_linear_tokens(const char* name, const Views& x) {
-  if (x.k.batches() != x.q.batches() || x.v.batches() != x.q.batches())
-    raise_shape({name, ": Q has ", x.q.batches(), " batches, K ", x.k.batches(), " and V ",
-                 x.v.batches(), "; all three need the same number"});
-  if (x.v.heads() != x.k.heads())
-    raise_shape({name, ": K has ", x.k.heads(), " heads and V has ", x.v.heads(),
-                 "; each key needs one value, so both need the same number"});
-  check_grouping(name, x.q.heads(), x.k.heads());
+  check_tokens(name, x);
   if (x.k.features() != x.q.features())
     raise_shape({name, ": a head of K has ", x.k.features(), " features and one of Q has ",
                  x.q.features(), "; queries and keys need the same feature size"});

@@ -61,12 +61,6 @@ ConstRowsMap<A> map_rows(const Rows<const A>& rows, Index count, Index columns) 
   return {rows.data, count, columns, Eigen::OuterStride<>(rows.stride)};
 }
 
-/// Whether every number is finite: x - x is 0, and else NaN.
-template <class M>
-bool is_finite(const M& m) {
-  return (m.array() - m.array()).sum() == typename M::Scalar(0);
-}
-
 /// Zeros behind the columns of rows of whole packs: what the lanes there compute is not used.
 template <class A>
 void clear_padding(const Rows<A>& rows, Index count, Index columns) {
@@ -226,7 +220,8 @@ bool run_chunk(const TokenBlock<A>& x, const Rows<A>& state, const ChunkScratch<
       {.is_whole = false, .group = x.group});
   multiply_rows<true, A>(Operand<A>(tokens.k_minus, d_k, n, d_k, false), w, d_v, scratch.next);
   if (x.factor) decay_rows(scratch.next, scratch.growth + (n - 1) * x.factors, x.factors, d_k, d_v);
-  if (!is_finite(map_rows(out, n * x.group, d_v)) || !is_finite(map_rows(scratch.next, d_k, d_v)))
+  if (!all_finite<A>(out.data, n * x.group, d_v, out.stride) ||
+      !all_finite<A>(scratch.next.data, d_k, d_v, scratch.next.stride))
     return false;
   map_rows(state, d_k, d_v) = map_rows(scratch.next, d_k, d_v);
   return true;
@@ -241,7 +236,7 @@ void run_chunks(const TokenBlock<A>& block, const Rows<A>& state, const ChunkScr
     const Index length = is_short ? rest.count : find_growth(rest, scratch.growth);
     const TokenBlock<A> chunk = rest.part(0, length);
     const bool by_products = length >= shortest_chunk &&
-                             is_finite(map_rows(state, block.d_k, block.d_v)) &&
+                             all_finite<A>(state.data, block.d_k, block.d_v, state.stride) &&
                              run_chunk(chunk, state, scratch);
     if (!by_products) run_recurrence(chunk, state);
     first += length;

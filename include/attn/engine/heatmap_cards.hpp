@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cards of a page of weights: what all have, and sequences of tokens.
+//
+//     weight -> shade = weight / largest of its map -> class "cell", data-weight, --a, title
+//
+// Next: heatmap_alignment.hpp, heatmap_regions.hpp.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <attn/config.hpp>
+#include <attn/heatmap_page.hpp>
+#include <attn/html.hpp>
+
+ATTN_BEGIN_NAMESPACE
+namespace engine::heatmap {
+
+using explain::escape_html;
+
+/// A number as `format` of printf says.
+inline std::string number_text(const char* format, double value) {
+  std::array<char, 64> text;
+  std::snprintf(text.data(), text.size(), format, value);
+  return text.data();
+}
+
+/// Four decimals, or three digits where those would not show it.
+inline std::string weight_text(double weight) {
+  if (!std::isfinite(weight)) return std::isnan(weight) ? "NaN" : "inf";
+  return number_text(weight == 0 || (weight >= 0.001 && weight < 1e6) ? "%.4f" : "%.2e", weight);
+}
+
+/// The weights that are compared with one another: a sequence, a head of an alignment, the regions
+/// of an image. Shades are relative to the largest, NaN and inf left out.
+struct Scale {
+  double largest = 0;
+
+  void include(double weight) {
+    if (std::isfinite(weight)) largest = std::max(largest, weight);
+  }
+  double shade(double weight) const {
+    return largest > 0 && std::isfinite(weight) ? weight / largest : 0;
+  }
+};
+
+/// What a weight is to an even share of its neighbours' sum: of the sequence, of the query's row.
+class EvenShare {
+ public:
+  void include(double weight) {
+    sum_ += weight;
+    ++count_;
+  }
+  /// The line below the weight; none where the sum is 0 or not a number.
+  std::string times(double weight) const {
+    if (!(sum_ > 0) || !std::isfinite(sum_)) return {};
+    const double times = weight / sum_ * static_cast<double>(count_);
+    return "\n" + number_text(times < 10 ? "%.2g" : "%.0f", times) + " times an even share";
+  }
+
+ private:
+  double sum_ = 0;
+  Index count_ = 0;
+};
+
+/// A token as a label or in quotes shows it: white space and nothing at all can be seen.
+inline std::string visible_token(std::string_view token) {
+  if (token.empty()) return "\xE2\x88\x85";  // the empty set
+  if (token.find_first_not_of(" \t\n\r") != std::string_view::npos) return std::string(token);
+  std::string visible;
+  for (const char c : token)
+    visible += c == ' ' ? "\xE2\x90\xA3" : c == '\t' ? "\xE2\x87\xA5" : "\xE2\x8F\x8E";
+  return visible;
+}
+
+/// Class, weight, shade and tooltip of a cell: the inside of its tag.
+inline std::string cell_attributes(double weight, const Scale& scale, std::string_view tooltip,
+                                   std::string_view further_class = {},
+                                   std::string_view further_style = {}) {
+  std::string tag = "class=\"cell";
+  if (!std::isfinite(weight)) tag += " odd";
+  tag += further_class;
+  tag += "\" data-weight=\"" + number_text("%.6g", weight);
+  tag += "\" style=\"--a:" + number_text("%.3g", scale.shade(weight));
+  tag += further_style;
+  tag += "\" title=\"" + escape_html(tooltip) + "\"";
+  return tag;
+}
+
+/// What the fullest shade of a map stands for.
+inline std::string full_shade_note(const std::string& weight) {
+  return "<span class=\"full\">full shade = " + weight + "</span>";
+}
+
+/// A card: mark, title, captions, what it shows.
+inline std::string framed(const auto& map, const std::string& beside_title,
+                          const std::string& body) {
+  const bool is_right = map.mark == explain::Mark::right;
+  std::string html = "<article class=\"card";
+  if (map.mark != explain::Mark::none) html += is_right ? " right" : " wrong";
+  html += "\">\n<header>";
+  if (map.mark != explain::Mark::none) {
+    html += std::string("<span class=\"mark\">") +
+            (is_right ? "&#10003; right" : "&#10007; wrong") + "</span>";
+  }
+  if (!map.title.empty()) html += "<h2>" + escape_html(map.title) + "</h2>";
+  html += beside_title + "</header>\n";
+  for (const std::string& caption : map.captions)
+    html += "<p class=\"caption\">" + escape_html(caption) + "</p>\n";
+  return html + body + "</article>\n";
+}
+
+/// The attributes of what holds the cells of one map, which the keyboard can enter.
+inline std::string map_attributes(std::string_view kind, Index columns, const std::string& label) {
+  return "class=\"map " + std::string(kind) + "\" data-columns=\"" + std::to_string(columns) +
+         "\" tabindex=\"0\" aria-label=\"" + escape_html(label) + "\"";
+}
+
+inline std::string card(const explain::TokenHeatmap& map) {
+  Scale scale;
+  EvenShare share;
+  for (Index i = 0; i < map.weights.size(); ++i) {
+    scale.include(map.weights[i]);
+    share.include(map.weights[i]);
+  }
+  std::vector<bool> marked(map.tokens.size(), false);
+  for (const Index token : map.marked) marked[static_cast<std::size_t>(token)] = true;
+  const std::string count = std::to_string(map.tokens.size());
+
+  std::string body = "<p " + map_attributes("tokens", 1, count + " tokens and their weights") +
+                     " role=\"group\" dir=\"auto\">";
+  for (std::size_t i = 0; i < map.tokens.size(); ++i) {
+    const double weight = map.weights[static_cast<Index>(i)];
+    if (!map.between.empty())
+      body += escape_html(map.between[i]);
+    else if (i > 0)
+      body += ' ';
+    const std::string token = visible_token(map.tokens[i]);
+    const std::string tooltip = weight_text(weight) + "\n\"" + token + "\", index " +
+                                std::to_string(i) + " of " + count + share.times(weight);
+    const std::string_view key = marked[i] ? " key" : "";
+    body += "<span " + cell_attributes(weight, scale, tooltip, key) + ">" + escape_html(token) +
+            "</span>";
+  }
+  if (!map.between.empty()) body += escape_html(map.between.back());
+  return framed(map, full_shade_note(weight_text(scale.largest)), body + "</p>\n");
+}
+
+}  // namespace engine::heatmap
+ATTN_END_NAMESPACE
