@@ -18,7 +18,7 @@
 #include "../examples/character_model/sampling.hpp"
 #include "../examples/character_model/saved_model.hpp"
 #include "../examples/character_model/training.hpp"
-#include "layer_gradients.hpp"
+#include "support/layer_gradients.hpp"
 
 namespace examples {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "../examples/support/convolution.hpp"
 #include "../examples/support/relu.hpp"
-#include "layer_gradients.hpp"
+#include "support/layer_gradients.hpp"
 
 namespace examples {
 namespace {

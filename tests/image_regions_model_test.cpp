@@ -8,7 +8,7 @@
 
 #include "../examples/image_regions/pixel_mlp.hpp"
 #include "../examples/image_regions/region_model.hpp"
-#include "layer_gradients.hpp"
+#include "support/layer_gradients.hpp"
 
 namespace examples {
 namespace {

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <iostream>
 #include <numeric>
 #include <set>
@@ -20,18 +19,10 @@
 #include "../examples/image_regions/report.hpp"
 #include "../examples/image_regions/saved_model.hpp"
 #include "../examples/image_regions/training.hpp"
+#include "support/errors.hpp"
 
 namespace examples {
 namespace {
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST(RegionGrid, SharesOutTheCanvasInSquares) {
   const RegionGrid grid({.rows = 12, .columns = 8, .stride = 4});
@@ -121,7 +112,7 @@ TEST(Validation, TakesATenthAndLosesNothing) {
   EXPECT_EQ(seen.size(), 40u);
   train.images.resize(9);
   train.labels.resize(9);
-  EXPECT_EQ(error_of([&] { split_off_validation(train, 3); }),
+  EXPECT_EQ(support::message_of<DataError>([&] { split_off_validation(train, 3); }),
             "there are 9 images to learn from; 10 or more are needed.");
 }
 
@@ -193,7 +184,7 @@ class SavedModel : public testing::Test {
     std::string bytes = read_bytes(path("a.model"));
     bytes.replace(bytes.find(what), what.size(), by);
     write_file(path("damaged.model"), bytes);
-    std::string error = error_of([&] { load_model(path("damaged.model")); });
+    std::string error = support::message_of<DataError>([&] { load_model(path("damaged.model")); });
     return error.substr(error.find("damaged.model") + std::string("damaged.model").size());
   }
 
@@ -242,20 +233,22 @@ std::vector<int> pixel(const ColourImage& image, Index row, Index column) {
 
 TEST(Overlay, ShadesRegionsByTheirWeights) {
   const ColourImage sheet = overlay_sheet(std::vector<ShownCanvas>(5, shown(1, 1)));
-  const Index side = 120, gap = 8;  // 4 pixels, each 30 large
-  EXPECT_EQ(sheet.columns, gap + 4 * (2 * side + gap));
+  const Index side = 120, seam = 2, gap = 8;  // 4 pixels, each 30 large
+  EXPECT_EQ(sheet.columns, gap + 4 * (2 * side + seam + gap));
   EXPECT_EQ(sheet.rows, gap + 2 * (side + gap));
   ASSERT_EQ(sheet.pixels.size(), static_cast<std::size_t>(3 * sheet.rows * sheet.columns));
   const std::vector<int> white{255, 255, 255}, ink{200, 200, 200}, black{0, 0, 0};
-  EXPECT_EQ(pixel(sheet, 0, 0), white);                                             // the gap
-  EXPECT_EQ(pixel(sheet, gap, gap), ink);                                           // the canvas
-  EXPECT_EQ(pixel(sheet, gap, gap + side), ink);                                    // weight 0
-  EXPECT_EQ(pixel(sheet, gap, gap + 65), black);                                    // the canvas
-  EXPECT_EQ(pixel(sheet, gap, gap + side + 65), (std::vector<int>{204, 112, 24}));  // heaviest
-  EXPECT_EQ(pixel(sheet, gap + 65, gap + side + 5), (std::vector<int>{102, 56, 12}));
-  EXPECT_EQ(pixel(sheet, gap + 60, gap + side + 60), (std::vector<int>{120, 190, 255}));  // box
+  EXPECT_EQ(pixel(sheet, 0, 0), white);                  // the gap
+  EXPECT_EQ(pixel(sheet, gap, gap), ink);                // the canvas
+  EXPECT_EQ(pixel(sheet, gap, gap + side + seam), ink);  // weight 0
+  EXPECT_EQ(pixel(sheet, gap, gap + 65), black);         // the canvas
+  EXPECT_EQ(pixel(sheet, gap, gap + side + seam + 65),
+            (std::vector<int>{204, 112, 24}));  // heaviest
+  EXPECT_EQ(pixel(sheet, gap + 65, gap + side + seam + 5), (std::vector<int>{102, 56, 12}));
+  EXPECT_EQ(pixel(sheet, gap + 60, gap + side + seam + 60),
+            (std::vector<int>{120, 190, 255}));         // box
   EXPECT_EQ(pixel(sheet, gap + side + gap, gap), ink);  // the fifth stands in the second line
-  EXPECT_EQ(pixel(sheet, gap + side + gap, 2 * gap + 2 * side), white);
+  EXPECT_EQ(pixel(sheet, gap + side + gap, 2 * gap + 2 * side + seam), white);
 }
 
 TEST(Shown, AreTheFirstOfTheirKind) {
@@ -294,7 +287,7 @@ TEST(Classification, PutsSmallImagesInTheMiddle) {
   EXPECT_EQ(canvas.rows, 6);
   EXPECT_EQ(canvas.at(3, 2), 9);
   EXPECT_EQ(std::accumulate(canvas.pixels.begin(), canvas.pixels.end(), 0), 9);
-  EXPECT_EQ(error_of([&] { on_canvas("a.png", GreyImage(4, 7), 6, 6); }),
+  EXPECT_EQ(support::message_of<DataError>([&] { on_canvas("a.png", GreyImage(4, 7), 6, 6); }),
             "a.png: the image is 4 x 7 pixels, and the model reads canvases of 6 x 6.");
 }
 

@@ -81,7 +81,7 @@ class Program {
     report_.box_share = data.box_share();
     show(experiment.test(*model_, report_.models.front()), data);
     if (!options_.save.empty()) save_model(options_.save, *model_);
-    if (options_.baselines && options_.load.empty()) {
+    if (options_.baselines) {
       for (ModelResult& result :
            experiment.baselines(model_->shape(), report_.models[0].parameters))
         report_.models.push_back(std::move(result));

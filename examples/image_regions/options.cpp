@@ -77,8 +77,8 @@ void add_training_options(CLI::App& app, Options& options) {
       ->check(CLI::Range(0.0, 10.0));
   add("--threads", training.threads, "That share the work; the result is the same")
       ->check(CLI::Range(1, 1024));
-  add.flag("!--no-baselines", options.baselines,
-           "Without mean pooling and the MLP to compare with");
+  add.flag("--baselines,!--no-baselines", options.baselines,
+           "Mean pooling and the MLP to compare with (default: unless --load)");
 }
 
 void add_output_options(CLI::App& app, Options& options) {
@@ -122,6 +122,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   add_output_options(app, parsed.options);
   parsed.exit_code =
       parse_command_line(app, argc, argv, [&] { return contradiction_of(app, parsed.options); });
+  if (app.count("--baselines") == 0) parsed.options.baselines = parsed.options.load.empty();
   return parsed;
 }
 

@@ -15,12 +15,12 @@ namespace examples {
 
 /// What was given by hand of that which otherwise follows from the images.
 struct CanvasOptions {
-  std::optional<Index> size;
-  std::optional<Index> pieces;
-  std::optional<Index> piece_size;
-  std::optional<Index> stride;
-  std::optional<Index> patch;
-  std::optional<Index> epochs;
+  std::optional<Index> size{};
+  std::optional<Index> pieces{};
+  std::optional<Index> piece_size{};
+  std::optional<Index> stride{};
+  std::optional<Index> patch{};
+  std::optional<Index> epochs{};
 };
 
 struct Options {

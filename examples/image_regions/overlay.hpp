@@ -60,6 +60,9 @@ inline bool is_on_outline(const Box& box, Index scale, Index row, Index column) 
          (edge(column, box.column, box.columns) && within(row, box.row, box.rows));
 }
 
+/// Between a canvas and its heat map.
+inline constexpr Index kSeam = 2;
+
 /// The canvas at (top, left) of the sheet, and to the right of it the canvas with its weights.
 inline void put_tile(ColourImage& sheet, const ShownCanvas& shown, Index scale, Index top,
                      Index left) {
@@ -73,7 +76,7 @@ inline void put_tile(ColourImage& sheet, const ShownCanvas& shown, Index scale, 
       const float heat = weight_at(shown, row / scale, column / scale) / heaviest;
       Colour colour = blend(grey, kHeat, kMost * heat);
       if (shown.box && is_on_outline(*shown.box, scale, row, column)) colour = kBoxColour;
-      set_pixel(sheet, top + row, left + width + column, colour);
+      set_pixel(sheet, top + row, left + width + kSeam + column, colour);
     }
 }
 
@@ -87,13 +90,14 @@ inline ColourImage overlay_sheet(std::span<const ShownCanvas> shown) {
   const Index scale = std::max<Index>(1, kSide / std::max(rows, columns));
   const auto count = static_cast<Index>(shown.size());
   const Index across = std::min(kAcross, count), down = (count + kAcross - 1) / kAcross;
-  ColourImage sheet{
-      kGap + down * (rows * scale + kGap), kGap + across * (2 * columns * scale + kGap), {}};
+  ColourImage sheet{kGap + down * (rows * scale + kGap),
+                    kGap + across * (2 * columns * scale + detail::kSeam + kGap),
+                    {}};
   sheet.pixels.assign(static_cast<std::size_t>(3 * sheet.rows * sheet.columns), 255);
   for (Index i = 0; i < count; ++i)
     detail::put_tile(sheet, shown[static_cast<std::size_t>(i)], scale,
                      kGap + i / kAcross * (rows * scale + kGap),
-                     kGap + i % kAcross * (2 * columns * scale + kGap));
+                     kGap + i % kAcross * (2 * columns * scale + detail::kSeam + kGap));
   return sheet;
 }
 

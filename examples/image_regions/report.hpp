@@ -18,9 +18,9 @@ namespace examples {
 struct ModelResult {
   std::string name;
   double accuracy = 0;
-  std::optional<Pointing> pointing;  // of a model with regions
+  std::optional<Pointing> pointing{};  // of a model with regions
   Index parameters = 0;
-  std::optional<TrainingSummary> training;  // of a model that was not loaded
+  std::optional<TrainingSummary> training{};  // of a model that was not loaded
 };
 
 struct Report {

@@ -2,7 +2,6 @@
 # A short training: the table, the page, the pictures, metrics; the same whatever the number of
 # threads.
 include(${CMAKE_CURRENT_LIST_DIR}/support.cmake)
-include(${CMAKE_CURRENT_LIST_DIR}/../../support/browser.cmake)
 
 expect(0 ARGS ${small} --metrics one.json --threads 1
   SAYS "No files given: the digits are drawn."
