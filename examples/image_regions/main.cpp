@@ -49,8 +49,13 @@ class Program {
     for (const std::string& path : {options_.save, options_.metrics, options_.page})
       check_writable(path);
     for (const char* kind : {"right", "wrong", "classified"}) check_picture(kind);
+    for (const std::string& path : options_.classify) read_png(path);  // one that cannot be read
     if (!only_classifies) train_and_test();
-    if (!options_.classify.empty() && !interrupted()) classify();
+    if (!options_.classify.empty() && !interrupted()) {
+      const std::vector<ShownCanvas> canvases = classify();
+      write_picture("classified", canvases);
+      if (only_classifies) write_page("image files", canvases);
+    }
     return interrupted() ? kInterruptedExitCode : 0;
   }
 
@@ -110,12 +115,15 @@ class Program {
     write_picture("right", right);
     canvases.insert(canvases.end(), right.begin(), right.end());
     const ModelResult& chosen = report_.models.front();
+    write_page(fixed(100 * chosen.accuracy, 2) + " % of " + std::to_string(report_.tested) +
+                   " canvases right; " + fixed(100 * chosen.pointing->accuracy(), 2) +
+                   " % with the highest weight inside the object's box",
+               canvases);
+  }
+
+  void write_page(const std::string& what, std::span<const ShownCanvas> canvases) const {
     write_file(options_.page,
-               attention_page({chosen.name + ": " + fixed(100 * chosen.accuracy, 2) + " % of " +
-                               std::to_string(report_.tested) + " canvases right; " +
-                               fixed(100 * chosen.pointing->accuracy(), 2) +
-                               " % with the highest weight inside the object's box."},
-                              canvases));
+               attention_page({model_name(model_->shape()) + ": " + what + "."}, canvases));
   }
 
   /// Without canvases there is no picture, and none that an earlier run left.
@@ -136,16 +144,14 @@ class Program {
               << picture("wrong") << '\n';
   }
 
-  void classify() const {
+  std::vector<ShownCanvas> classify() const {
     std::vector<ShownCanvas> canvases;
     for (const std::string& path : options_.classify) {
       Classified answer = classified(*model_, path);
       print_answer(std::cout, answer, RegionGrid(model_->shape().regions));
       canvases.push_back(std::move(answer.shown));
     }
-    write_picture("classified", canvases);
-    write_file(options_.page,
-               attention_page({model_name(model_->shape()) + ", image files."}, canvases));
+    return canvases;
   }
 
   Options options_;

@@ -4,5 +4,5 @@ include(${CMAKE_CURRENT_LIST_DIR}/support.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/../../support/browser.cmake)
 
 # 15 test canvases of 64 regions.
-expect(0 ARGS --digits 90 --digit-size 8 --canvas 16 --epochs 1 --no-baselines)
+expect(0 ARGS ${small} --digits 90 --epochs 1 --no-baselines)
 browse(FILE attention.html CELLS 960 COUNT article 15 TOOLTIP "times an even share")

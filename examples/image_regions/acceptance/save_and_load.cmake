@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every kind of model trains, and a saved one answers as before; images from files.
 include(${CMAKE_CURRENT_LIST_DIR}/support.cmake)
-set(tiny --digits 120 --digit-size 8 --canvas 16 --no-baselines)
+set(tiny ${small} --digits 120 --no-baselines)
 
 set(additive --attention additive)
 set(scaled_dot --attention scaled_dot)
@@ -10,7 +10,7 @@ set(between --attention scaled_dot --self-attention)
 set(patches --features patches --self-attention --heads 2)
 foreach(kind additive scaled_dot none between patches)
   expect(0 ARGS ${tiny} ${${kind}} --epochs 2 --save ${kind}.model --metrics trained.json)
-  expect(0 ARGS --digits 120 --digit-size 8 --load ${kind}.model --metrics loaded.json)
+  expect(0 ARGS --digits 120 --digit-size 8 --pieces 2 --load ${kind}.model --metrics loaded.json)
   file(READ ${WORK}/trained.json trained)
   file(READ ${WORK}/loaded.json loaded)
   foreach(field name accuracy pointing_accuracy parameters)
@@ -21,6 +21,13 @@ foreach(kind additive scaled_dot none between patches)
     endif()
   endforeach()
 endforeach()
+
+# The models to compare with are trained beside a loaded one where they are asked for.
+expect(0 ARGS --digits 120 --digit-size 8 --load additive.model --baselines --epochs 1
+  SAYS "mean pooling" "MLP on pixels")
+if(OUTPUT MATCHES "additive attention, epoch")
+  message(SEND_ERROR "a loaded model was trained: ${OUTPUT}")
+endif()
 
 # A grey PNG of 8 x 8 pixels, a 1.
 set(one "")
