@@ -66,7 +66,7 @@ void add_training_options(CLI::App& app, Options& options) {
   TrainingLoopOptions& training = options.training;
   add("--seed", training.seed, "Everything random follows from it");
   add.plain("--epochs", options.canvas.epochs,
-            "So many (default: by the number of images, 5 for 60000)")
+            "So many (default: by the number of images, 4 for 60000)")
       ->check(CLI::Range(1, 100000));
   add("--seconds", training.seconds, "End after so many, whatever --epochs says; 0: no limit")
       ->check(CLI::Range(0.0, 1e9));

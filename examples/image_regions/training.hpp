@@ -100,8 +100,8 @@ TrainingSummary train_on_canvases(Model& model, const std::string& title,
   return train_epochs(
       model, canvases.size(), options, progress, title,
       [&](Model& copy, std::span<const Index> chosen, std::uint64_t seed) {
-        const CanvasBatch batch = make_batch(canvases, chosen, seed);
-        return copy.differentiate(batch.maps, batch.labels);
+        CanvasBatch batch = make_batch(canvases, chosen, seed);
+        return copy.differentiate(std::move(batch.maps), batch.labels);
       },
       [&](const Model& now) {
         const Evaluation judged = evaluate(now, validation, 0, options.threads);

@@ -36,11 +36,15 @@ expect(2 ARGS --attention quadratic SAYS "quadratic")
 expect(2 ARGS --features smell SAYS "smell")
 expect(2 ARGS --epochs 0 SAYS "--epochs")
 expect(2 ARGS --digits 60 --stride 3 SAYS "the stride of convolutions is 2 or 4, not 3.")
-expect(2 ARGS --digits 60 --canvas 62 SAYS "the stride 4 does not divide the canvas of 62 x 62 pixels.")
-expect(2 ARGS --digits 60 --features patches --patch 5 SAYS "patches of 5 pixels cannot stand 6 pixels apart")
+expect(2 ARGS --digits 60 --canvas 62
+  SAYS "the stride 4 does not divide the canvas of 62 x 62 pixels.")
+expect(2 ARGS --digits 60 --features patches --patch 5
+  SAYS "patches of 5 pixels cannot stand 6 pixels apart")
 expect(2 ARGS --digits 60 --self-attention --heads 5 SAYS "5 heads do not divide 64 channels.")
-expect(2 ARGS --digits 60 --canvas 20 SAYS "a canvas of 20 x 20 pixels cannot hold an image of 28 x 28 pixels.")
-expect(2 ARGS --digits 60 --piece-size 29 SAYS "pieces of 29 x 29 pixels cannot be cut from images of 28 x 28")
+expect(2 ARGS --digits 60 --canvas 20
+  SAYS "a canvas of 20 x 20 pixels cannot hold an image of 28 x 28 pixels.")
+expect(2 ARGS --digits 60 --piece-size 29
+  SAYS "pieces of 29 x 29 pixels cannot be cut from images of 28 x 28")
 # Before the training, not after it.
 foreach(option save metrics html png)
   expect(2 ARGS --${option} missing/folder/file SAYS "missing/folder/file" "cannot be written.")

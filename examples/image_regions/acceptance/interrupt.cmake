@@ -3,7 +3,7 @@
 include(${CMAKE_CURRENT_LIST_DIR}/support.cmake)
 find_program(SHELL sh REQUIRED)
 
-# A shell that runs a program in the background makes it ignore SIGINT; the program asks for it again.
+# A shell that runs a program in the background makes it ignore SIGINT; it is asked for again.
 file(WRITE ${WORK}/run.sh "
 '${PROGRAM}' --digits 120 --digit-size 8 --epochs 100000 --metrics metrics.json &
 sleep 1
