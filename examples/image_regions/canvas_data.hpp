@@ -79,7 +79,7 @@ inline CanvasShape chosen_canvas(const CanvasOptions& options, Index object, Ind
 /// As many epochs as show 240,000 canvases, within limits; drawn digits are for a look, and
 /// get fewer.
 inline Index default_epochs(Index images, bool drawn) {
-  constexpr Index kCanvases = 240000, kDrawnCanvases = 40000, kFewest = 5, kMost = 40;
+  constexpr Index kCanvases = 240000, kDrawnCanvases = 40000, kFewest = 3, kMost = 40;
   const Index canvases = drawn ? kDrawnCanvases : kCanvases;
   return std::clamp(canvases / std::max<Index>(images, 1), kFewest, kMost);
 }
