@@ -39,7 +39,7 @@ TEST(Memory, OfForwardAndBackwardStaysFarBelowThatOfTheScores) {
   if (is_sanitized) GTEST_SKIP() << "a sanitizer has memory of its own";
   const MatrixXf Q = support::random<float>(n, d, 1), K = support::random<float>(n, d, 2),
                  V = support::random<float>(n, d, 3), dO = support::random<float>(n, d, 4);
-  const attn::SlidingWindow window{600, 600};
+  const attn::SlidingWindow window{100, 100};
   const double before = peak_megabytes();
   const auto forward = attn::attention_forward(Q, K, V, window);
   const auto gradient = attn::attention_backward(Q, K, V, forward, dO, window);
