@@ -5,6 +5,7 @@
 #include <attn/heatmap.hpp>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../support/console_table.hpp"
