@@ -127,6 +127,20 @@ function(attn_need_packages generator)
   endif()
 endfunction()
 
+# Makes sure of a browser, in which the pages that examples write are tested; says so where there is
+# none.
+function(attn_need_browser)
+  set(browsers chromium chromium-browser google-chrome google-chrome-stable)
+  find_program(attn_browser NAMES ${browsers} NO_CACHE)
+  if(NOT attn_browser)
+    attn_install_packages(chromium)
+    find_program(attn_browser NAMES ${browsers} NO_CACHE)
+  endif()
+  if(NOT attn_browser)
+    attn_say("the pages that examples write are not tested, because there is no browser here")
+  endif()
+endfunction()
+
 # Sets <missing> to the Debian packages of those tools of neon.cmake that are not here.
 function(attn_find_cross_tools missing)
   find_program(cross_compiler aarch64-linux-gnu-g++ NO_CACHE)

@@ -27,6 +27,7 @@ include(${CMAKE_CURRENT_LIST_DIR}/machine.cmake)
 
 attn_need_tools(generator)
 attn_need_packages(${generator} Eigen3 GTest benchmark CLI11 nlohmann_json ZLIB stb)
+attn_need_browser()
 attn_count_jobs(jobs)
 
 # Goes on after an error, so that one run shows every broken file; the tests of what could not be

@@ -11,7 +11,6 @@
 #include "../examples/support/console_table.hpp"
 #include "../examples/support/data_error.hpp"
 #include "../examples/support/delimited.hpp"
-#include "../examples/support/html.hpp"
 #include "../examples/support/progress.hpp"
 #include "../examples/support/text_file.hpp"
 #include "../examples/support/tokenizer.hpp"
@@ -175,17 +174,6 @@ TEST(Vocabulary, KeepsWhatWasSeenOftenEnough) {
   VocabularyBuilder builder;
   for (const char* word : {"x", "y", "x", "z", "z", "z"}) builder.count(word);
   EXPECT_EQ(builder.at_least(2).words(), (std::vector<std::string>{"x", "z"}));
-}
-
-TEST(Html, EscapesWhatMeansSomething) {
-  EXPECT_EQ(escape_html("<a href=\"x\">&'"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
-}
-
-TEST(Html, BuildsAPageThatEscapesItsTitle) {
-  const std::string page = html_page("a<b", "p{}", "<p>body</p>");
-  EXPECT_TRUE(page.starts_with("<!doctype html>"));
-  EXPECT_NE(page.find("<title>a&lt;b</title>"), std::string::npos);
-  EXPECT_NE(page.find("<p>body</p>"), std::string::npos);
 }
 
 TEST(ConsoleTable, AlignsByCharactersAndNotByBytes) {

@@ -455,17 +455,28 @@ TEST(KeyWordShare, IsTheMeanOverTexts) {
   EXPECT_DOUBLE_EQ(share.words(), 0.5);
 }
 
-TEST(AttentionPage, ShadesEscapesAndMarks) {
+TEST(AttentionPage, ShadesTheTextAsItWasWrittenAndMarksIt) {
   const std::string text = "a <b>";
   const std::vector<ShownText> texts = {
       {text, "yes", "no", 0.75, tokenize(text), {.1f, .1f, .7f, .1f}, {0}}};
+  const attn::explain::TokenHeatmap map = heatmap_of(texts[0]);
+  EXPECT_EQ(map.tokens, (std::vector<std::string>{"a", "<", "b", ">"}));
+  EXPECT_EQ(map.between, (std::vector<std::string>{"", " ", "", "", ""}));
+  EXPECT_EQ(map.marked, std::vector<attn::Index>{0});
+  EXPECT_EQ(map.title, "predicted no (75.0 %)");
+  EXPECT_EQ(map.captions, std::vector<std::string>{"is yes"});
+  EXPECT_EQ(map.mark, attn::explain::Mark::wrong);
   const std::string page = attention_page({"additive", 1, 0}, texts);
-  EXPECT_NE(page.find("--a:1.000\" title=\"attention 0.700, 2.8 times an even share\">b</span>"),
-            std::string::npos);
-  EXPECT_NE(page.find("&lt;</span>"), std::string::npos);
-  EXPECT_NE(page.find("class=\"w key\" style=\"--a:0.143\""), std::string::npos);
-  EXPECT_NE(page.find("class=\"card wrong\""), std::string::npos);
-  EXPECT_EQ(page.find("http"), std::string::npos);  // needs no network
+  EXPECT_NE(page.find("Model additive: 0.00 % of 1 test texts right"), std::string::npos);
+  EXPECT_NE(page.find(">a</span> <span"), std::string::npos);  // the space between two words
+  EXPECT_NE(page.find("&lt;</span><span"), std::string::npos);
+}
+
+TEST(AttentionPage, BeginsWithTheWrongAnswers) {
+  const ShownText right{"r", "x", "x", 1, tokenize("r"), {1.f}, {}};
+  const ShownText wrong{"w", "x", "y", 1, tokenize("w"), {1.f}, {}};
+  const std::string page = attention_page({"m", 2, .5}, std::vector<ShownText>{right, wrong});
+  EXPECT_LT(page.find("class=\"card wrong\""), page.find("class=\"card right\""));
 }
 
 TEST(Report, AddsUpFoldsAndWritesFractions) {

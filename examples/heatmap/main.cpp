@@ -47,8 +47,8 @@ HeatmapPage tokens_page() {
                                 .title = "good (81.0 %)",
                                 .captions = {"is bad"},
                                 .mark = Mark::wrong},
-                   TokenHeatmap{.tokens = {"<b>", "&amp;", "\xFF", "\n", "", "\"NaN\""},
-                                .weights = std::vector<float>{.1f, .2f, .3f, .2f, .2f, nan},
+                   TokenHeatmap{.tokens = {"\"NaN\"", "<b>", "&amp;", "\xFF", "\n", ""},
+                                .weights = std::vector<float>{nan, .1f, .2f, .3f, .2f, .2f},
                                 .title = "Tokens are any bytes, weights may be none"}},
           .marked = "word that decides"};
 }

@@ -2,14 +2,16 @@
 # Opens a page in headless Chromium, as its readers will, once light and once dark.
 #
 #   browse(FILE <page.html> [CELLS <n>] [COUNT <selector> <n> ...]
-#          [TOOLTIP <text> ... [CELL <selector>]])
+#          [TOOLTIP <text> ...] [NEXT <text> ...] [CELL <selector>])
 #
-# fails where the page writes to the console, throws, or asks for anything outside itself; where it
-# has another number of elements of class "cell", or of a selector's; where the pointer over the
-# cell of the largest weight (or the first that CELL selects), and the keyboard's focus on it, show
-# no tooltip with each of the texts, in which " | " stands for the end of a line; or where the
-# tooltip stays when the pointer has left. The screenshots stay in the folder of the page, as
-# <page>.light.png and <page>.dark.png.
+# fails where
+# - the page writes to the console, throws, or asks for anything outside itself;
+# - it has another number of elements of class "cell", or of elements that a selector of COUNT names;
+# - the pointer over a cell, and the keyboard's focus on it, show no tooltip with each text of
+#   TOOLTIP, in which " | " stands for the end of a line, or the tooltip stays when the pointer left;
+# - the right arrow key then leads to no tooltip with each text of NEXT.
+# The cell is that of the largest weight, among those that CELL selects where it is given. The
+# screenshots stay in the folder of the page, as <page>.light.png and <page>.dark.png.
 #
 # Without a browser it says "skipped: no browser" and checks nothing. An acceptance test whose name
 # begins with "browser" counts as skipped then.
@@ -35,7 +37,7 @@ set(browse_eye [[<script>
 addEventListener('load', () => {
   const say = line => probed.push(line.replaceAll('\n', ' | '));
   const all = selector => [...document.querySelectorAll(selector)];
-  const weight = cell => Number(cell.dataset.weight);
+  const weight = cell => Number(cell.dataset.weight) || 0;
   const tooltip = () => {
     const tip = all('[role=tooltip]').find(tip => tip.getClientRects().length > 0);
     return tip ? tip.textContent : '';
@@ -57,6 +59,10 @@ addEventListener('load', () => {
     cell.tabIndex = -1;
     cell.focus({preventScroll: true});
     say('focus: ' + tooltip());
+    const key = {key: 'ArrowRight', bubbles: true, cancelable: true};
+    cell.dispatchEvent(new KeyboardEvent('keydown', key));
+    say('next: ' + tooltip());
+    cell.focus({preventScroll: true});
   }
   const report = document.createElement('pre');
   report.id = 'probed';
@@ -134,8 +140,19 @@ function(browse_expect page report name value)
   endif()
 endfunction()
 
+# Fails unless the report's line of that name has each of the texts.
+function(browse_expect_texts page report name)
+  string(REGEX MATCH "\n${name}: [^\n]*" line "\n${report}")
+  foreach(text IN LISTS ARGN)
+    string(FIND "${line}" "${text}" at)
+    if(at EQUAL -1)
+      message(SEND_ERROR "${page}: no tooltip '${text}' at ${name}:\n${report}")
+    endif()
+  endforeach()
+endfunction()
+
 function(browse)
-  cmake_parse_arguments(PARSE_ARGV 0 arg "" "FILE;CELLS;CELL" "COUNT;TOOLTIP")
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "FILE;CELLS;CELL" "COUNT;TOOLTIP;NEXT")
   cmake_path(ABSOLUTE_PATH arg_FILE BASE_DIRECTORY ${WORK} OUTPUT_VARIABLE page)
   if(NOT EXISTS ${page})
     message(SEND_ERROR "there is no ${page}")
@@ -184,15 +201,10 @@ function(browse)
     if(arg_TOOLTIP)
       browse_expect(${page} "${report}" left "")
     endif()
-    foreach(text IN LISTS arg_TOOLTIP)
-      foreach(way hover focus)
-        string(REGEX MATCH "\n${way}: [^\n]*" line "\n${report}")
-        string(FIND "${line}" "${text}" at)
-        if(at EQUAL -1)
-          message(SEND_ERROR "${page}: no tooltip '${text}' at ${way}:\n${report}")
-        endif()
-      endforeach()
+    foreach(way hover focus)
+      browse_expect_texts(${page} "${report}" ${way} ${arg_TOOLTIP})
     endforeach()
+    browse_expect_texts(${page} "${report}" next ${arg_NEXT})
     if(NOT EXISTS ${page}.${scheme}.png)
       message(SEND_ERROR "${page}: there is no screenshot ${page}.${scheme}.png")
     endif()

@@ -31,16 +31,22 @@ namespace engine::heatmap {
 /// What occurs on a page and has to be explained.
 struct Legend {
   bool has_marks = false;
+  bool has_tokens = false;
   bool has_marked_tokens = false;
-  bool has_truth = false;
+  bool has_alignments = false;
   bool has_regions = false;
+  bool has_truth = false;
   bool has_odd = false;  // NaN or inf
 
   void include(const explain::TokenHeatmap& map) {
+    has_tokens = true;
     has_marked_tokens = has_marked_tokens || !map.marked.empty();
     include_common(map);
   }
-  void include(const explain::AlignmentHeatmap& map) { include_common(map); }
+  void include(const explain::AlignmentHeatmap& map) {
+    has_alignments = true;
+    include_common(map);
+  }
   void include(const explain::RegionHeatmap& map) {
     has_truth = has_truth || map.truth.has_value();
     has_regions = true;
@@ -48,9 +54,12 @@ struct Legend {
   }
 
   std::string html(const explain::HeatmapPage& page) const {
-    std::string html =
-        "<div class=\"legend\"><span>0 <span class=\"ramp\"></span> full shade: the largest weight "
-        "of its map</span>";
+    std::string html = "<div class=\"legend\"><span>0";
+    // A ramp for each kind, since words and images bear less colour than empty cells.
+    if (has_tokens) html += " <span class=\"ramp words\"></span>";
+    if (has_alignments) html += " <span class=\"ramp\"></span>";
+    if (has_regions) html += " <span class=\"ramp image\"></span>";
+    html += " full shade: the largest weight of its map</span>";
     if (has_marked_tokens) html += "<span class=\"key\">" + escape_html(page.marked) + "</span>";
     if (has_truth)
       html += "<span><i class=\"swatch truth\"></i>" + escape_html(page.truth) + "</span>";
@@ -137,10 +146,11 @@ inline std::string heatmap_html(std::vector<std::string> queries, std::vector<st
                                 Weights weights) {
   const Index n_q = std::ssize(queries);
   const bool has_heads = n_q > 0 && weights.rows() > n_q && weights.rows() % n_q == 0;
+  const Index heads = has_heads ? weights.rows() / n_q : 1;
   return heatmap_html(AlignmentHeatmap{.queries = std::move(queries),
                                        .keys = std::move(keys),
                                        .weights = std::move(weights),
-                                       .heads = has_heads ? weights.rows() / n_q : 1});
+                                       .heads = heads});
 }
 
 /// A page of one image: weights r x c over it as an even grid.

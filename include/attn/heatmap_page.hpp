@@ -24,6 +24,16 @@
 ATTN_BEGIN_NAMESPACE
 namespace explain {
 
+template <class T>
+concept EigenObject = requires {
+  typename T::PlainObject;
+};
+
+/// A range of numbers. Eigen's vectors, which are ranges too, are taken as what they are.
+template <class R>
+concept NumberRange = !EigenObject<R> && std::ranges::input_range<const R> &&
+                      std::is_arithmetic_v<std::ranges::range_value_t<const R>>;
+
 /// Weights as they come: a dense Eigen expression of any real scalar and either storage order, or a
 /// range of numbers (one row). Kept as double.
 ///
@@ -37,10 +47,8 @@ class Weights {
   Weights(const Eigen::DenseBase<Derived>& weights)  // NOLINT(google-explicit-constructor)
       : values_(weights.derived().template cast<double>()) {}
 
-  template <std::ranges::input_range R>
-  requires(!requires { typename R::PlainObject; } &&  // Eigen's own vectors are ranges too
-           std::is_arithmetic_v<std::ranges::range_value_t<R>>)
-      Weights(const R& weights) {  // NOLINT(google-explicit-constructor)
+  template <NumberRange R>
+  Weights(const R& weights) {  // NOLINT(google-explicit-constructor)
     std::vector<double> row;
     for (const auto weight : weights) row.push_back(static_cast<double>(weight));
     take(row);

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Unpacking deflated data of all three kinds, and refusing what is damaged.
+// Unpacking deflated data of all three kinds, refusing what is damaged, and images that unpack.
 #include <gtest/gtest.h>
 
 #include <attn/engine/inflate.hpp>
+#include <attn/engine/png.hpp>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace {
 
@@ -85,6 +88,38 @@ TEST(Inflater, EndsWhateverTheBytesAre) {
 TEST(Crc32, IsThatOfZip) {
   EXPECT_EQ(crc32(""), 0u);
   EXPECT_EQ(crc32("123456789"), 0xcbf43926u);  // the check value of the code
+}
+
+TEST(PngImage, Base64IsThatOfTheStandard) {
+  // RFC 4648, section 10.
+  const std::vector<std::string> encoded = {"",         "Zg==",     "Zm8=",    "Zm9v",
+                                            "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
+  for (std::size_t size = 0; size < encoded.size(); ++size)
+    EXPECT_EQ(attn::engine::base64(std::string_view("foobar").substr(0, size)), encoded[size]);
+  EXPECT_EQ(attn::engine::base64("\xFF\xFE\xFD"), "//79");
+}
+
+TEST(PngImage, RowsCanBeUnpackedAgain) {
+  std::string pixels;  // more than one stored block holds
+  for (int k = 0; k < 300 * 250; ++k) pixels += static_cast<char>(k % 251);
+  const std::string png = attn::engine::png_file(300, 250, attn::engine::PngColor::grey, pixels);
+  const std::string_view text = png;
+  EXPECT_EQ(text.substr(0, 16), std::string_view("\x89PNG\r\n\x1a\n\0\0\0\x0DIHDR", 16));
+  EXPECT_EQ(text.substr(16, 13), std::string_view("\0\0\0\xFA\0\0\1\x2C\x08\0\0\0\0", 13));
+  const std::size_t data = text.find("IDAT");
+  const std::size_t size = text.find("IEND") - 8 - (data + 4);
+  const std::string_view stream = text.substr(data + 4, size);
+  std::string rows;
+  for (std::size_t at = 0; at < pixels.size(); at += 250)
+    rows += std::string(1, '\0') + pixels.substr(at, 250);
+  EXPECT_EQ(Inflater(stream.substr(2, size - 6), rows.size()).unpack(), rows);
+  EXPECT_EQ(attn::engine::adler32("Wikipedia"), 0x11E60398u);
+  std::string sum;
+  attn::engine::append_big(sum, attn::engine::adler32(rows));
+  EXPECT_EQ(stream.substr(size - 4), sum);
+  sum.clear();
+  attn::engine::append_big(sum, crc32(text.substr(data, size + 4)));
+  EXPECT_EQ(text.substr(data + 4 + size, 4), sum);
 }
 
 }  // namespace

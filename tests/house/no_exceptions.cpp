@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include <Eigen/Core>
 #include <attn/attn.hpp>
@@ -108,6 +109,13 @@ void linear_forms_agree(const Problem& p) {
   require(gradient.key.rows() == 6, "the gradients of kernel attention");
 }
 
+void pages_are_written(const Problem& p) {
+  const MatrixXf P = attn::attention_weights(p.Q, p.K);
+  const std::string page =
+      attn::explain::heatmap_html(attn::explain::AlignmentHeatmap{.weights = P});
+  require(page.find("class=\"cell\"") != page.npos, "a page of weights has cells");
+}
+
 // Ends the program: 0 when the message is the one about K's columns.
 void expect_columns_message(const char* message) {
   const char* sentence = "K has 5 columns and Q has 4";
@@ -127,6 +135,7 @@ int main() {
   backward_is_the_slope(problem);
   pooling_averages(problem);
   linear_forms_agree(problem);
+  pages_are_written(problem);
 
   attn::set_error_handler(&expect_columns_message);
   const MatrixXf wrong = MatrixXf::Ones(6, 5);

@@ -27,8 +27,10 @@ inline constexpr std::string_view kStyle = R"(:root {
 .legend > span { display: inline-flex; align-items: center; gap: .5rem; }
 .ramp {
   width: 8rem; height: .85rem; border: 1px solid var(--edge); border-radius: .25rem;
-  background: linear-gradient(to right, rgb(var(--heat) / 0), rgb(var(--heat) / 1)), var(--card);
+  background: linear-gradient(to right, transparent, rgb(var(--heat) / var(--end, 1))), var(--card);
 }
+.ramp.words { --end: var(--most); }
+.ramp.image { --heat: 255 122 16; --end: .78; background-color: #666; }
 .swatch { width: 1.1rem; height: .85rem; }
 .choice { position: absolute; opacity: 0; pointer-events: none; }
 .choices { display: flex; gap: .5rem; margin-bottom: 1.2rem; font-size: .88rem; }
@@ -157,7 +159,7 @@ inline constexpr std::string_view kScript = R"(<script>
     tip.style.top = (fits ? below : Math.max(8, at.top - size.height - 6)) + 'px';
   };
   const cells = map => [...map.querySelectorAll('.cell')];
-  const weight = cell => Number(cell.dataset.weight);
+  const weight = cell => Number(cell.dataset.weight) || 0;  // NaN is the weakest
   const strongest = map => cells(map).reduce((a, b) => weight(b) > weight(a) ? b : a);
   const pointed = event => {
     const cell = event.target.closest && event.target.closest('.cell');
