@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <set>
 #include <sstream>
@@ -19,48 +18,10 @@
 #include "../examples/character_model/sampling.hpp"
 #include "../examples/character_model/saved_model.hpp"
 #include "../examples/character_model/training.hpp"
+#include "support/layer_gradients.hpp"
 
 namespace examples {
 namespace {
-
-using Doubles = MatrixOf<double>;
-
-Doubles random_doubles(Index rows, Index cols, std::uint64_t seed) {
-  return Random(seed).normal_matrix(rows, cols, 1).cast<double>();
-}
-
-/// The gradient by `count` numbers against central differences of `loss`.
-void expect_gradient(double* numbers, const double* gradient, Index count,
-                     const std::function<double()>& loss, const std::string& name) {
-  const double h = 1e-5;
-  for (Index i = 0; i < count; ++i) {
-    const double before = numbers[i];
-    numbers[i] = before + h;
-    const double above = loss();
-    numbers[i] = before - h;
-    const double below = loss();
-    numbers[i] = before;
-    const double expected = (above - below) / (2 * h);
-    EXPECT_TRUE(std::abs(gradient[i] - expected) <= 1e-7 * std::max(1.0, std::abs(expected)))
-        << name << ", number " << i << ": " << gradient[i] << " and should be " << expected;
-  }
-}
-
-void expect_parameter_gradients(std::vector<BasicParameter<double>>& parameters,
-                                const std::function<double()>& loss) {
-  for (auto& p : parameters) {
-    ASSERT_GT(p.value.size(), 0) << p.name;
-    expect_gradient(p.value.data(), p.gradient.data(), p.value.size(), loss, p.name);
-  }
-}
-
-/// Weights away from where they start: norms at 1 and biases at 0 would hide mistakes.
-void disturb(std::vector<BasicParameter<double>>& parameters) {
-  Random random(17);
-  for (auto& p : parameters)
-    for (Index i = 0; i < p.value.size(); ++i)
-      p.value(i) += 0.3 * static_cast<double>(random.normal());
-}
 
 TEST(RmsNorm, GradientsAreThoseOfCentralDifferences) {
   RmsNorm<double> norm(5);

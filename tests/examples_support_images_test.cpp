@@ -21,25 +21,21 @@
 #include "../examples/support/image_files.hpp"
 #include "../examples/support/png_image.hpp"
 #include "../examples/support/text_file.hpp"
+#include "support/errors.hpp"
 #include "support/image_bytes.hpp"
 
 namespace examples {
 namespace {
 
-using attn::support::gzip;
-using attn::support::idx_head;
-using attn::support::idx_images;
-using attn::support::idx_labels;
+using support::gzip;
+using support::idx_head;
+using support::idx_images;
+using support::idx_labels;
 
-/// The sentence that a reader refuses its file with; empty where it takes it.
+/// The sentence that a reader refuses its file with.
 template <class Read>
 std::string refusal(const Read& read) {
-  try {
-    read();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return {};
+  return support::message_of<DataError>(read);
 }
 
 std::string idx_refusal(const std::string& images) {

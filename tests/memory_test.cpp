@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory that forward and backward take at n = 16384, in a program of its own.
+// The memory that forward, backward and explanations take at n = 16384, in a program of its own.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
@@ -62,6 +62,23 @@ TEST(Memory, OfASparseNormaliserStaysThatOfABlockOfRows) {
   const auto gradient = attn::attention_backward(Q, K, K, forward, Q, attn::Entmax15{});
   EXPECT_TRUE(peak_megabytes() - before < 20);
   EXPECT_TRUE(gradient.query.allFinite());
+}
+
+TEST(Memory, OfExplanationsStaysLinear) {
+  if (is_sanitized) GTEST_SKIP() << "a sanitizer has memory of its own";
+  const MatrixXf Q = support::random<float>(n, 8, 1), K = support::random<float>(n, 8, 2);
+  const attn::SlidingWindow window{200, 200};
+  const double before = peak_megabytes();
+  const auto top = attn::explain::top_k(Q, K, 4, window);
+  const MatrixXf entropy = attn::explain::entropy(Q, K, window);
+  const MatrixXf mass = attn::explain::column_mass(Q, K, window);
+  attn::explain::Rollout rollout = attn::explain::Rollout::of_every_token(n);
+  rollout.layer(Q, K, window);
+  const double grown = peak_megabytes() - before;
+  EXPECT_TRUE(grown < 20) << grown << " MB; all weights in float would be 1074 MB";
+  EXPECT_TRUE(support::near(mass.colwise().sum(), Eigen::RowVectorXd::Constant(1, n), 1));
+  EXPECT_NEAR(rollout.relevance().sum(), 1, 1e-5);
+  EXPECT_TRUE(top.keys.minCoeff() >= 0 && entropy.allFinite());
 }
 
 }  // namespace

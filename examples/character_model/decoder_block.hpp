@@ -9,12 +9,11 @@
 
 #include <algorithm>
 #include <attn/attn.hpp>
-#include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "../support/attention_parameters.hpp"
 #include "../support/matrix.hpp"
 #include "../support/parameter.hpp"
 #include "../support/random.hpp"
@@ -95,7 +94,8 @@ class DecoderBlock {
 
   void append_parameters(std::vector<BasicParameter<T>>& parameters, const std::string& prefix) {
     attention_norm_.append_parameters(parameters, prefix + ".attention_norm");
-    append_attention(parameters, prefix + ".attention.");
+    append_attention_parameters(parameters, prefix + ".attention", attention_.parameters,
+                                attention_gradient_);
     mlp_norm_.append_parameters(parameters, prefix + ".mlp_norm");
     mlp_.append_parameters(parameters, prefix + ".mlp");
   }
@@ -104,17 +104,6 @@ class DecoderBlock {
   /// Half of a head's features turn, to tell how far back; the rest, to tell what stands there.
   static attn::RotaryEmbeddingOptions rotary(Index head_dim) {
     return {.dim = std::max<Index>(head_dim / 4 * 2, 2)};
-  }
-
-  void append_attention(std::vector<BasicParameter<T>>& parameters, const std::string& prefix) {
-    std::vector<T*> gradients;
-    attention_gradient_.for_each(
-        [&](std::string_view, auto& gradient) { gradients.push_back(gradient.data()); });
-    std::size_t i = 0;
-    attention_.parameters.for_each([&](std::string_view name, auto& value) {
-      Eigen::Map<VectorOf<T>> gradient(gradients[i++], value.size());
-      parameters.push_back(parameter(prefix + std::string(name), value, gradient));
-    });
   }
 
   RmsNorm<T> attention_norm_;

@@ -9,7 +9,8 @@
 # - it has another number of elements of class "cell", or of elements that a selector of COUNT names;
 # - the pointer over a cell, and the keyboard's focus on it, show no tooltip with each text of
 #   TOOLTIP, in which " | " stands for the end of a line, or the tooltip stays when the pointer left;
-# - the right arrow key then leads to no tooltip with each text of NEXT.
+# - the right arrow key then leads to no tooltip with each text of NEXT;
+# - the window stays empty.
 # The cell is that of the largest weight, among those that CELL selects where it is given. The
 # screenshots stay in the folder of the page, as <page>.light.png and <page>.dark.png.
 #
@@ -63,6 +64,7 @@ addEventListener('load', () => {
     cell.dispatchEvent(new KeyboardEvent('keydown', key));
     say('next: ' + tooltip());
     cell.focus({preventScroll: true});
+    scrollTo(0, 0);  // where the screenshot is taken
   }
   const report = document.createElement('pre');
   report.id = 'probed';
@@ -205,8 +207,13 @@ function(browse)
       browse_expect_texts(${page} "${report}" ${way} ${arg_TOOLTIP})
     endforeach()
     browse_expect_texts(${page} "${report}" next ${arg_NEXT})
-    if(NOT EXISTS ${page}.${scheme}.png)
-      message(SEND_ERROR "${page}: there is no screenshot ${page}.${scheme}.png")
+    # One colour takes 7.5 kB.
+    set(size 0)
+    if(EXISTS ${page}.${scheme}.png)
+      file(SIZE ${page}.${scheme}.png size)
+    endif()
+    if(size LESS 8500)
+      message(SEND_ERROR "${page}: the screenshot ${page}.${scheme}.png is missing or blank")
     endif()
   endforeach()
   file(REMOVE ${page}.probed.html)

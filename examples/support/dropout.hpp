@@ -15,8 +15,8 @@ template <typename T = float>
 MatrixOf<T> dropout_mask(Index rows, Index columns, float p, Random& random) {
   if (p == 0) return MatrixOf<T>::Ones(rows, columns);
   const T kept = 1 / (1 - static_cast<T>(p));
-  return MatrixOf<T>::NullaryExpr(
-      rows, columns, [&](Index, Index) { return random.uniform() < p ? T(0) : kept; });
+  return MatrixOf<T>::NullaryExpr(rows, columns,
+                                  [&](Index, Index) { return random.uniform() < p ? T(0) : kept; });
 }
 
 }  // namespace examples

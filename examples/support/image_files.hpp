@@ -19,9 +19,9 @@ namespace examples {
 
 /// What the command line names; empty names are not given.
 struct ImageFiles {
-  std::string images, labels;
-  std::string test_images, test_labels;
-  std::string csv, test_csv;
+  std::string images{}, labels{};
+  std::string test_images{}, test_labels{};
+  std::string csv{}, test_csv{};
 
   bool any() const { return !images.empty() || !csv.empty(); }
 };

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "../support/cross_entropy.hpp"
+#include "../support/dropout.hpp"
 #include "../support/embedding.hpp"
 #include "../support/linear.hpp"
 #include "../support/matrix.hpp"
@@ -213,17 +214,10 @@ class Classifier {
   /// The loss and its gradient with respect to the pooled vectors.
   CrossEntropy differentiate_output(const Matrix& pooled, const Batch& batch,
                                     const DropoutRates& dropout) {
-    const Matrix mask = dropout_mask(pooled.rows(), pooled.cols(), dropout.pooled);
+    const Matrix mask = dropout_mask(pooled.rows(), pooled.cols(), dropout.pooled, random_);
     const Matrix dropped = pooled.cwiseProduct(mask);
     const CrossEntropy end = cross_entropy(row_softmax(output_.forward(dropped)), batch.labels);
     return {end.loss, output_.backward(dropped, end.gradient).cwiseProduct(mask)};
-  }
-
-  /// 0 where a number is left out, else 1 / (1 - p), so that the mean stays.
-  Matrix dropout_mask(Index rows, Index columns, float p) {
-    if (p == 0) return Matrix::Ones(rows, columns);
-    return Matrix::NullaryExpr(
-        rows, columns, [&](Index, Index) { return random_.uniform() < p ? 0.f : 1 / (1 - p); });
   }
 
   ClassifierShape shape_;

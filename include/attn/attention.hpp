@@ -352,13 +352,14 @@ class Attention {
         },
         more...);
   }
-
- private:
+  /// f(stored parts..., more...), for calls that are not members:
+  ///     mechanism.with_parts([&](auto&... parts) { return plan(Q, K, V, parts...); })
   template <class F, class... More>
   auto with_parts(F&& f, More&... more) const {
     return std::apply([&](const auto&... stored) { return f(stored..., more...); }, parts_);
   }
 
+ private:
   std::tuple<Parts...> parts_;
 };
 

@@ -9,6 +9,7 @@
 #include <attn/config.hpp>
 #include <attn/dual.hpp>
 #include <attn/executor.hpp>
+#include <attn/explain.hpp>
 #include <attn/feature_map.hpp>
 #include <attn/heatmap.hpp>
 #include <attn/heatmap_page.hpp>
@@ -24,6 +25,7 @@
 #include <attn/packed_sequences.hpp>
 #include <attn/paged_kv_cache.hpp>
 #include <attn/parameter.hpp>
+#include <attn/plan.hpp>
 #include <attn/pooling.hpp>
 #include <attn/prob_mod.hpp>
 #include <attn/reference.hpp>

@@ -128,6 +128,20 @@ class MultiHeadAttention {
         x, memory_and_parts...);
   }
 
+  /// f(q, k, parts...) with the queries and keys of the same call as it attends with them, in
+  /// TensorViews that last until f returns:
+  ///     layer.with_queries_and_keys([&](auto&... call) { rollout.layer(call...); }, X, Causal{});
+  template <class F, class X, class... Args>
+  auto with_queries_and_keys(F&& f, const X& x, Args&&... memory_and_parts) const {
+    return with_trace(
+        [&](auto trace, auto&... parts) {
+          project(trace, parts...);
+          const engine::Inputs<T> in = inputs_of(trace);
+          return f(in.q, in.k, parts...);
+        },
+        x, memory_and_parts...);
+  }
+
   /// Y, and what backward needs; takes what operator() takes.
   template <class X, class... Args>
   auto forward(const X& x, Args&&... memory_and_parts) const {

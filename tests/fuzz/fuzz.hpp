@@ -16,7 +16,7 @@
 
 #include "../../examples/support/data_error.hpp"
 
-namespace attn::fuzz {
+namespace fuzz {
 
 /// Writes the seeds into the corpus, the folder among the fuzzer's arguments. Files among them are
 /// inputs to run once more.
@@ -49,4 +49,4 @@ inline std::string_view text_of(const std::uint8_t* data, std::size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-}  // namespace attn::fuzz
+}  // namespace fuzz

@@ -10,19 +10,18 @@ extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
     grey.pixels[i] = static_cast<std::uint8_t>(17 * i);
   const examples::ColourImage colour{2, 2, std::vector<std::uint8_t>(12, 200)};
   const std::string whole = examples::png_bytes(grey);
-  attn::fuzz::write_seeds(*argc, *argv,
-                          {whole, examples::png_bytes(colour), whole.substr(0, whole.size() - 20)});
+  fuzz::write_seeds(*argc, *argv,
+                    {whole, examples::png_bytes(colour), whole.substr(0, whole.size() - 20)});
   return 0;
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  attn::fuzz::read_or_refuse([&] {
-    const examples::GreyImage image = examples::parse_png("file", attn::fuzz::text_of(data, size));
-    attn::fuzz::expect(static_cast<examples::Index>(image.pixels.size()) ==
-                       image.rows * image.columns);
+  fuzz::read_or_refuse([&] {
+    const examples::GreyImage image = examples::parse_png("file", fuzz::text_of(data, size));
+    fuzz::expect(static_cast<examples::Index>(image.pixels.size()) == image.rows * image.columns);
     constexpr std::size_t kSmall = 4096;  // writing is slower than reading
     if (image.pixels.size() <= kSmall)
-      attn::fuzz::expect(examples::parse_png("again", examples::png_bytes(image)) == image);
+      fuzz::expect(examples::parse_png("again", examples::png_bytes(image)) == image);
   });
   return 0;
 }

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace attn::support {
+namespace support {
 
 /// The highest byte first, as IDX has its numbers.
 inline std::string big_endian(std::uint32_t number) {
@@ -58,4 +58,4 @@ inline std::string gzip(std::string_view bytes) {
   return packed;
 }
 
-}  // namespace attn::support
+}  // namespace support

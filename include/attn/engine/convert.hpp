@@ -166,6 +166,14 @@ Pack<A> load_as(const T* from) {
   }
 }
 
+#if defined(EIGEN_VECTORIZE_AVX) && !defined(EIGEN_VECTORIZE_AVX512)
+/// The mask of the first `count` of eight floats.
+inline __m256i first_lanes(Index count) {
+  alignas(32) static constexpr std::int32_t mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(mask + 8 - count));
+}
+#endif
+
 /// The same of the first `count` numbers (none or more), zeros behind them; nothing past them is
 /// read.
 template <class A, class T>
@@ -178,11 +186,8 @@ Pack<A> load_first_as(const T* from, Index count) {
   if constexpr (std::is_same_v<T, double> && std::is_same_v<A, double>)
     return Pack<A>(_mm512_maskz_loadu_pd(static_cast<__mmask8>(lanes_in), from));
 #elif defined(EIGEN_VECTORIZE_AVX)
-  if constexpr (std::is_same_v<T, float> && std::is_same_v<A, float>) {
-    alignas(32) static constexpr std::int32_t mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
-    const auto* at = reinterpret_cast<const __m256i*>(mask + 8 - count);
-    return Pack<A>(_mm256_maskload_ps(from, _mm256_loadu_si256(at)));
-  }
+  if constexpr (std::is_same_v<T, float> && std::is_same_v<A, float>)
+    return Pack<A>(_mm256_maskload_ps(from, first_lanes(count)));
 #endif
   if (count == 0) return Pack<A>(0);
   if constexpr (Narrow<T>) {
@@ -222,6 +227,9 @@ void store_first_as(const Pack<A>& from, T* to, Index count) {
     return _mm512_mask_storeu_ps(to, static_cast<__mmask16>(lanes_out), from.raw);
   if constexpr (std::is_same_v<T, double> && std::is_same_v<A, double>)
     return _mm512_mask_storeu_pd(to, static_cast<__mmask8>(lanes_out), from.raw);
+#elif defined(EIGEN_VECTORIZE_AVX)
+  if constexpr (std::is_same_v<T, float> && std::is_same_v<A, float>)
+    return _mm256_maskstore_ps(to, first_lanes(count), from.raw);
 #endif
   T lanes[Pack<A>::width];
   store_as(from, lanes);

@@ -125,6 +125,7 @@ class Decoder {
       : call_(call),
         n_q_(plan.n_q),
         walk_(walk),
+        tiles_{call.program, walk, plan.n_q},
         keys_(k, walk.batch, walk.key_head, 1, scratch.keys),
         values_(v, walk.batch, walk.key_head, fewest_columns, scratch.values),
         scratch_(scratch),
@@ -138,43 +139,12 @@ class Decoder {
     constexpr Index near_bytes = 256 * 1024;  // what a second-level cache is likely to hold
     const Index key_bytes = static_cast<Index>(sizeof(S)) * (keys_.features() + values_.features());
     is_far_ = (last - first) * key_bytes > near_bytes;
-    visit(first, last - first, last);
+    tiles_.for_each(first, last - first, [&](Index tile, Index count, Verdict verdict) {
+      take_in(tile, count, verdict, last);
+    });
   }
 
  private:
-  static constexpr bool has_masks = Program::has_masks;
-
-  Tile positions(Index g, Index first, Index count) const {
-    return call_.program.tile(walk_.batch, walk_.first_head + g, 0, n_q_, first, count);
-  }
-  Verdict verdict(Index first, Index count) const {
-    Verdict least = Verdict::full, most = Verdict::empty;
-    if constexpr (has_masks)
-      for (Index g = 0; g < walk_.heads; ++g) {
-        const Verdict v = call_.program.verdict(positions(g, first, count));
-        least = std::min(least, v);
-        most = std::max(most, v);
-      }
-    return !has_masks || least == most ? least : Verdict::mixed;
-  }
-
-  /// All tiles of these keys that are not empty. Masks are asked about large ranges first, so that
-  /// a window over many keys costs its own width.
-  void visit(Index first, Index count, Index last) {
-    if (count == 0) return;
-    const Verdict all = verdict(first, count);
-    if (all == Verdict::empty) return;
-    Index piece = DecodePlan::tile;
-    if (all == Verdict::full || count <= piece) {
-      for (Index j = first; j < first + count; j += piece)
-        take_in(j, std::min(piece, first + count - j), all, last);
-      return;
-    }
-    while (piece * 16 < count) piece *= 16;
-    for (Index j = first; j < first + count; j += piece)
-      visit(j, std::min(piece, first + count - j), last);
-  }
-
   void take_in(Index first, Index count, Verdict all, Index last) {
     raw_scores(first, count);
     if (Program::mod_count > 0 || all == Verdict::mixed) modify_scores(first, count, all);
@@ -238,7 +208,7 @@ class Decoder {
   void transform(Index first, Index count, Rule&& rule) const {
     constexpr Index width = Pack<A>::width;
     for (Index g = 0; g < walk_.heads; ++g) {
-      const Tile tile = positions(g, first, count);
+      const Tile tile = tiles_.positions(g, first, count);
       const auto f = rule(tile);
       for (Index i = 0; i < n_q_; i += width)
         for (Index j = 0; j < count; ++j) {
@@ -337,6 +307,7 @@ class Decoder {
   const C& call_;
   Index n_q_;
   DecodeWalk walk_;
+  DecodeTiles<Program> tiles_;
   DecodeOperand<Tokens> keys_;
   DecodeOperand<Tokens> values_;
   const DecodeScratch<A, Tokens>& scratch_;
@@ -405,7 +376,7 @@ void run_decode(const C& call, const Tokens& k, const Tokens& v, const Executor&
   };
   executor.run(tasks, [&](Index task, Index worker) {
     with_scratch(bytes, workspace, worker, [&](Arena arena) {
-      const Index w = DecodePlan::quotient(task, plan.chunks);
+      const Index w = quotient(task, plan.chunks);
       const DecodeWalk walk(plan, w);
       const DecodeScratch<A, Tokens> scratch(arena, call, plan, k, v);
       const DecodeRows<A> rows =

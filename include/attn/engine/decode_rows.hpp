@@ -49,9 +49,6 @@ struct DecodePlan {
     chunks = n_k > chunk ? (n_k + chunk - 1) / chunk : 1;
   }
 
-  /// Small calls are as fast as their divisions, most of which are by one.
-  static Index quotient(Index a, Index b) { return b == 1 ? a : a / b; }
-
   Index walks() const { return n_q == 0 ? 0 : batches * key_heads * shares; }
   Index rows() const { return blocked_rows(heads * n_q); }
   Index tile_keys() const { return std::min(tile, n_k); }
@@ -65,12 +62,53 @@ struct DecodeWalk {
   Index heads;
 
   DecodeWalk(const DecodePlan& plan, Index walk) {
-    const Index head_walk = DecodePlan::quotient(walk, plan.shares);
+    const Index head_walk = quotient(walk, plan.shares);
     const Index share = walk - head_walk * plan.shares;
-    batch = DecodePlan::quotient(head_walk, plan.key_heads);
+    batch = quotient(head_walk, plan.key_heads);
     key_head = head_walk - batch * plan.key_heads;
     first_head = key_head * plan.group + share * plan.heads;
     heads = std::min(plan.heads, plan.group - share * plan.heads);
+  }
+};
+
+/// The tiles of keys that query rows of a walk see.
+template <class Program>
+struct DecodeTiles {
+  const Program& program;
+  DecodeWalk walk;
+  Index n_q;
+
+  Tile positions(Index g, Index first, Index count) const {
+    return program.tile(walk.batch, walk.first_head + g, 0, n_q, first, count);
+  }
+  /// Of all heads of the walk together.
+  Verdict verdict(Index first, Index count) const {
+    Verdict least = Verdict::full, most = Verdict::empty;
+    if constexpr (Program::has_masks)
+      for (Index g = 0; g < walk.heads; ++g) {
+        const Verdict v = program.verdict(positions(g, first, count));
+        least = std::min(least, v);
+        most = std::max(most, v);
+      }
+    return !Program::has_masks || least == most ? least : Verdict::mixed;
+  }
+
+  /// f(first, count, verdict) for the tiles of these keys that are not empty. Masks are asked about
+  /// large ranges first, so that a window over many keys costs its own width.
+  template <class F>
+  void for_each(Index first, Index count, F&& f) const {
+    if (count == 0) return;
+    const Verdict all = verdict(first, count);
+    if (all == Verdict::empty) return;
+    Index piece = DecodePlan::tile;
+    if (all == Verdict::full || count <= piece) {
+      for (Index j = first; j < first + count; j += piece)
+        f(j, std::min(piece, first + count - j), all);
+      return;
+    }
+    while (piece * 16 < count) piece *= 16;
+    for (Index j = first; j < first + count; j += piece)
+      for_each(j, std::min(piece, first + count - j), f);
   }
 };
 

@@ -14,11 +14,13 @@
 
 #include <attn/config.hpp>
 #include <attn/engine/decode.hpp>
+#include <attn/engine/forward_path.hpp>
 #include <attn/engine/kernel.hpp>
 #include <attn/engine/online_softmax.hpp>
 #include <attn/engine/packet.hpp>
 #include <attn/engine/panel.hpp>
 #include <attn/engine/program.hpp>
+#include <attn/engine/small.hpp>
 #include <attn/engine/tile_walk.hpp>
 #include <attn/engine/tiny.hpp>
 #include <attn/executor.hpp>
@@ -199,27 +201,32 @@ void find_factors(const Walk& walk, const Scratch& scratch) {
   }
 }
 
-/// f(tile, careful) for every tile, with its weights (after probability modifiers) in place of its
-/// scores.
+/// The weights of a tile (after probability modifiers) take the place of its scores, and `hidden`
+/// that of a key which is not visible.
+template <class Walk, class Scratch, class A = typename Walk::A>
+void make_weights(const Walk& walk, const KeyTile& tile, const Scratch& scratch, A hidden = A(0)) {
+  const auto& program = walk.call().program;
+  const A* shift = scratch.rows.shift + tile.panel.first;
+  const A* second = scratch.rows.second + tile.panel.first;
+  walk.transform_scores(tile, [&](const Pack<A>& s, const PackPosition<A>& at) {
+    const Index i = at.first_query - tile.positions.first_query;
+    const Pack<A> p =
+        program.normalizer.probability(s, Pack<A>::load(shift + i), Pack<A>::load(second + i));
+    return select(s == Pack<A>(minus_infinity<A>), Pack<A>(hidden),
+                  program.modify_probability(p, at, tile.positions.extent));
+  });
+}
+
+/// f(tile, careful) for every tile, with its weights in place of its scores.
 template <class Walk, class Scratch, class F>
 void for_each_weights(const Walk& walk, const Scratch& scratch, F&& f) {
-  using A = typename Walk::A;
-  const auto& program = walk.call().program;
   bool careful = false;
   walk.for_each_tile(
       [&](Index first, Index count) { careful = pack_values(walk, first, count, scratch.v); },
       [&](const KeyTile& tile) {
         walk.scores(tile, scratch.maximum);  // likewise
         if (careful) note_visible(walk, tile, scratch.visible);
-        const A* shift = scratch.rows.shift + tile.panel.first;
-        const A* second = scratch.rows.second + tile.panel.first;
-        walk.transform_scores(tile, [&](const Pack<A>& s, const PackPosition<A>& at) {
-          const Index i = at.first_query - tile.positions.first_query;
-          const Pack<A> p = program.normalizer.probability(s, Pack<A>::load(shift + i),
-                                                           Pack<A>::load(second + i));
-          return select(s == Pack<A>(minus_infinity<A>), Pack<A>(0),
-                        program.modify_probability(p, at, tile.positions.extent));
-        });
+        make_weights(walk, tile, scratch);
         f(tile, careful);
       });
 }
@@ -298,25 +305,30 @@ void forward_two_walks(const Walk& walk, const Scratch& scratch, const Outputs<T
   write_output(walk, scratch, false, out.output);
 }
 
-/// Binds the parts to the accumulator type and lays out the memory that all tasks share. f(call).
+/// Binds the parts to the accumulator type, in an arena that all tasks share. f(arena, call).
 template <class T, class Tokens, class Program, class F>
-void with_call(const Inputs<T, Tokens>& in, const Program& program, Workspace& workspace, F&& f) {
+void lay_out_call(const Inputs<T, Tokens>& in, const Program& program, Arena arena, F&& f) {
   using A = typename Program::Accumulator;
   using Normalizer = typename Program::NormalizerPart;
   const Index d = in.q.features();
-  const auto lay_out = [&](Arena arena, auto&& use) {
-    auto score = bind_score<A>(program.score, d, arena);
-    using C = Call<T, Program, decltype(score), Tokens>;
-    A* keys = arena.take<A>(C::projected_count(in, score));
-    use(arena, C{in, program, score,
-                 call_tiles<A, Normalizer>(
-                     std::max({d, score.query_width(d, in.k.features()), in.k.features()}),
-                     in.v.features(), in.n_q(), in.n_k(), Program::has_masks),
-                 keys});
-  };
+  auto score = bind_score<A>(program.score, d, arena);
+  using C = Call<T, Program, decltype(score), Tokens>;
+  A* keys = arena.take<A>(C::projected_count(in, score));
+  f(arena, C{in, program, score,
+             call_tiles<A, Normalizer>(
+                 std::max({d, score.query_width(d, in.k.features()), in.k.features()}),
+                 in.v.features(), in.n_q(), in.n_k(), Program::has_masks),
+             keys});
+}
+
+/// The same in the workspace. f(call).
+template <class T, class Tokens, class Program, class F>
+void with_call(const Inputs<T, Tokens>& in, const Program& program, Workspace& workspace, F&& f) {
   std::size_t bytes = 0;
-  lay_out(Arena(), [&](const Arena& arena, const auto&) { bytes = arena.used(); });
-  lay_out(Arena(workspace.shared(bytes)), [&](const Arena&, const auto& call) { f(call); });
+  lay_out_call(in, program, Arena(),
+               [&](const Arena& arena, const auto&) { bytes = arena.used(); });
+  lay_out_call(in, program, Arena(workspace.shared(bytes)),
+               [&](const Arena&, const auto& call) { f(call); });
 }
 
 /// Transforms the keys of every batch and key head where the score function wants that.
@@ -333,23 +345,31 @@ void project_all_keys(const C& call, const Executor& executor, Workspace& worksp
   }
 }
 
-/// Whether the sizes ask for a path of their own, for a few numbers or for few queries; if so, it
-/// has been taken.
+/// Whether the call has a path of its own, for a few numbers or for few queries; if so, it has been
+/// taken.
 template <class T, class Tokens, class Program, class Executor>
 bool ran_small(const Inputs<T, Tokens>& in, const Program& program, const Executor& executor,
                Workspace& workspace, const Outputs<T, typename Program::Accumulator>& out) {
   using A = typename Program::Accumulator;
-  using Score = decltype(bind_score<A>(program.score, Index(), std::declval<Arena&>()));
-  if constexpr (can_be_tiny<T, Program, Score> && std::is_same_v<Tokens, TensorView<const T>>) {
-    if (!out.weights.data && is_tiny(in)) {
+  const ForwardPath path = forward_path<Program>(in, out.weights.data != nullptr);
+  if constexpr (may_loop<T, Tokens, Program>) {
+    if (path == ForwardPath::loops) {
       Arena unused;
       run_tiny(in, bind_score<A>(program.score, in.q.features(), unused).factor(),
                program.normalizer, out);
       return true;
     }
   }
-  if constexpr (can_decode<Program, Score>) {
-    if (!out.weights.data && decodes(in)) {
+  if constexpr (may_be_small<T, Tokens, Program>) {
+    if (path == ForwardPath::small) {
+      Arena unused;
+      run_small(in, bind_score<A>(program.score, in.q.features(), unused).factor(),
+                program.normalizer, executor, workspace, out);
+      return true;
+    }
+  }
+  if constexpr (may_decode<Program>) {
+    if (path == ForwardPath::decoding) {
       with_decode_call(in, program, workspace,
                        [&](const auto& call) { run_decode(call, executor, workspace, out); });
       return true;
@@ -374,29 +394,33 @@ void share_out(C& call, const Executor& executor) {
   call.tiles.queries = std::min(call.tiles.queries, padded<A>((n_q + blocks - 1) / blocks));
 }
 
+/// f(scratch, task) for every task, once the keys are transformed; scratch is that of a worker.
+template <class C, class Executor, class F>
+void run_tasks(const C& call, Index tasks, const Executor& executor, Workspace& workspace, F&& f) {
+  using Program = std::remove_cvref_t<decltype(call.program)>;
+  using Scratch = ForwardScratch<typename C::A, typename Program::NormalizerPart>;
+  Arena measure;
+  [[maybe_unused]] const Scratch sized(measure, call);
+  const Index key_heads = call.in.k.batches() * call.in.k.heads();
+  workspace.prepare(executor.workers(std::max(tasks, key_heads)), measure.used());
+  project_all_keys(call, executor, workspace);
+  executor.run(tasks, [&](Index task, Index worker) {
+    Arena arena(workspace.worker(worker));
+    f(Scratch(arena, call), task);
+  });
+}
+
 template <class T, class Tokens, class Program, class Executor>
 void run_forward(const Inputs<T, Tokens>& in, const Program& program, const Executor& executor,
                  Workspace& workspace, const Outputs<T, typename Program::Accumulator>& out) {
-  using A = typename Program::Accumulator;
-  using Normalizer = typename Program::NormalizerPart;
-  constexpr bool can_fuse =
-      Normalizer::statistic == RowStatistic::sum_of_exp && Program::probs_are_linear;
   if (ran_small(in, program, executor, workspace, out)) return;
   with_call(in, program, workspace, [&](auto call) {
     using C = decltype(call);
     share_out(call, executor);
-    using Scratch = ForwardScratch<A, Normalizer>;
-    Arena measure;
-    [[maybe_unused]] const Scratch sized(measure, call);
-    workspace.prepare(executor.workers(std::max(call.tasks(), in.k.batches() * in.k.heads())),
-                      measure.used());
-    project_all_keys(call, executor, workspace);
-    executor.run(call.tasks(), [&](Index task, Index worker) {
-      Arena arena(workspace.worker(worker));
-      const Scratch scratch(arena, call);
+    run_tasks(call, call.tasks(), executor, workspace, [&](const auto& scratch, Index task) {
       const TileWalk<T, Program, decltype(C::score), Tokens> walk(call, scratch.walk,
                                                                   call.block(task));
-      if constexpr (can_fuse) {
+      if constexpr (walks_once<Program>) {
         if (!out.weights.data) return forward_fused(walk, scratch, out);
       }
       forward_two_walks(walk, scratch, out);

@@ -79,14 +79,21 @@ ATTN_INLINE void load(Pack<A> (&c)[key_group][packs], const A* from, Index strid
   }
 }
 
+/// The maximum grows by what stands in c, by pairs: a chain of eight would have to be waited for.
 template <Index packs, class A>
 ATTN_INLINE void find_maximum(const Pack<A> (&c)[key_group][packs], A* maximum) {
   ATTN_UNROLL
   for (Index p = 0; p < packs; ++p) {
-    Pack<A> m = Pack<A>::load(maximum + p * Pack<A>::width);
+    Pack<A> m[key_group];
     ATTN_UNROLL
-    for (Index g = 0; g < key_group; ++g) m = larger(m, c[g][p]);
-    m.store(maximum + p * Pack<A>::width);
+    for (Index g = 0; g < key_group; ++g) m[g] = c[g][p];
+    ATTN_UNROLL
+    for (Index half = key_group / 2; half > 0; half /= 2) {
+      ATTN_UNROLL
+      for (Index g = 0; g < half; ++g) m[g] = larger(m[g], m[g + half]);
+    }
+    A* to = maximum + p * Pack<A>::width;
+    larger(Pack<A>::load(to), m[0]).store(to);
   }
 }
 

@@ -33,45 +33,54 @@ struct Rows {
   A* row(Index r) const { return data + r * stride; }
 };
 
-/// to(c, r) = factor from(r, c) for `size` rows r, in square blocks that registers transpose.
+/// to(c, r) = factor from(r, c) for a square block, which registers transpose.
 template <class Raw, class A>
-ATTN_INLINE void transpose_strip(Rows<const A> from, Rows<A> to, Index cols, A factor) {
+ATTN_INLINE void transpose_block(Rows<const A> from, Rows<A> to, const Raw& factor) {
   using namespace Eigen::internal;
   constexpr Index size = unpacket_traits<Raw>::size;
-  Index c = 0;
-  if constexpr (size > 1) {
+  PacketBlock<Raw, size> block;
+  ATTN_UNROLL
+  for (Index r = 0; r < size; ++r)
+    block.packet[r] = pmul(factor, ploadu<Raw>(from.data + r * from.stride));
+  ptranspose(block);
+  ATTN_UNROLL
+  for (Index r = 0; r < size; ++r) pstoreu(to.data + r * to.stride, block.packet[r]);
+}
+
+/// to(c, r) = factor from(r, c) in blocks of one size, then the rest in smaller ones.
+template <class Raw, class A>
+ATTN_NOINLINE void transpose_by_blocks(Rows<const A> from, Rows<A> to, Index rows, Index cols,
+                                       A factor) {
+  using namespace Eigen::internal;
+  constexpr Index size = unpacket_traits<Raw>::size;
+  using Half = typename unpacket_traits<Raw>::half;
+  constexpr Index half = unpacket_traits<Half>::size;
+  using Smaller = std::conditional_t < half<size, Half, A>;
+  if constexpr (size == 1) {
+    for (Index r = 0; r < rows; ++r)
+      for (Index c = 0; c < cols; ++c)
+        to.data[c * to.stride + r] = factor * from.data[r * from.stride + c];
+  } else {
+    const Index whole_rows = rows / size * size, whole_cols = cols / size * size;
     const Raw scale = pset1<Raw>(factor);
-    for (; c + size <= cols; c += size) {
-      PacketBlock<Raw, size> block;
-      ATTN_UNROLL
-      for (Index r = 0; r < size; ++r)
-        block.packet[r] = pmul(scale, ploadu<Raw>(from.data + r * from.stride + c));
-      ptranspose(block);
-      ATTN_UNROLL
-      for (Index r = 0; r < size; ++r) pstoreu(to.data + (c + r) * to.stride, block.packet[r]);
-    }
+    for (Index r = 0; r < whole_rows; r += size)
+      for (Index c = 0; c < whole_cols; c += size)
+        transpose_block<Raw, A>({from.row(r) + c, from.stride}, {to.row(c) + r, to.stride}, scale);
+    if (whole_cols < cols)
+      transpose_by_blocks<Smaller, A>({from.data + whole_cols, from.stride},
+                                      {to.row(whole_cols), to.stride}, whole_rows,
+                                      cols - whole_cols, factor);
+    if (whole_rows < rows)
+      transpose_by_blocks<Smaller, A>({from.row(whole_rows), from.stride},
+                                      {to.data + whole_rows, to.stride}, rows - whole_rows, cols,
+                                      factor);
   }
-  for (; c < cols; ++c)
-    for (Index r = 0; r < size; ++r)
-      to.data[c * to.stride + r] = factor * from.data[r * from.stride + c];
 }
 
 /// to(c, r) = factor from(r, c).
 template <class A>
-ATTN_NOINLINE void copy_transposed(Rows<const A> from, Rows<A> to, Index rows, Index cols,
-                                   A factor) {
-  using Full = typename Pack<A>::Raw;
-  using Half = typename Eigen::internal::unpacket_traits<Full>::half;
-  constexpr Index full = Pack<A>::width, half = Eigen::internal::unpacket_traits<Half>::size;
-  const auto strips = [&]<class Raw>(Index& r, std::type_identity<Raw>, Index size) {
-    for (; r + size <= rows; r += size)
-      transpose_strip<Raw, A>({from.data + r * from.stride, from.stride}, {to.data + r, to.stride},
-                              cols, factor);
-  };
-  Index r = 0;
-  strips(r, std::type_identity<Full>(), full);
-  if constexpr (half > 1 && half < full) strips(r, std::type_identity<Half>(), half);
-  strips(r, std::type_identity<A>(), 1);
+void copy_transposed(Rows<const A> from, Rows<A> to, Index rows, Index cols, A factor) {
+  transpose_by_blocks<typename Pack<A>::Raw>(from, to, rows, cols, factor);
 }
 
 /// to(r, c) = factor from(r, c) for a strip of columns, as many as a register holds.

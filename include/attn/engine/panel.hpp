@@ -65,6 +65,9 @@ constexpr TileSizes limited(TileSizes tiles, Index panels) {
   return {std::min(tiles.queries, panels * panel_width<A>), tiles.keys};
 }
 
+/// Small calls are as fast as their divisions, most of which are by one.
+constexpr Index quotient(Index a, Index b) { return b == 1 ? a : a / b; }
+
 /// Whole groups of the micro-kernel that hold n rows.
 constexpr Index grouped(Index n) { return (n + key_group - 1) / key_group * key_group; }
 
@@ -92,7 +95,12 @@ class Panels {
         count_((packs_ + panel_packs - 1) / panel_packs) {}
 
   Index count() const { return count_; }
+  /// Of the largest panel, in memory.
+  Index most_rows() const {
+    return count_ <= 1 ? packs_ * Pack<A>::width : (packs_ + count_ - 1) / count_ * Pack<A>::width;
+  }
   Panel operator[](Index p) const {
+    if (count_ == 1) return {0, queries_, packs_};
     const Index first = p * packs_ / count_, packs = (p + 1) * packs_ / count_ - first;
     const Index query = first * Pack<A>::width;
     return {query, std::min(packs * Pack<A>::width, queries_ - query), packs};
@@ -119,6 +127,10 @@ struct Slice {
         features(view.features()),
         token_stride(view.strides[2]),
         feature_stride(view.strides[3]) {}
+
+  /// Whether a matrix with contiguous rows, or columns of `count` tokens, describes it.
+  bool has_rows() const { return feature_stride == 1 && token_stride >= features; }
+  bool has_columns(Index count) const { return token_stride == 1 && feature_stride >= count; }
 
   /// f(`count` tokens from `first` on), as an Eigen expression that knows which way is contiguous.
   template <class F>
@@ -182,6 +194,12 @@ struct Operand {
   }
 };
 
+/// Whether rows or columns of `count` tokens are contiguous numbers of type A.
+template <class A, class T>
+bool lies_in_place(const Slice<const T>& tokens, Index count) {
+  return std::is_same_v<A, T> && (tokens.has_rows() || tokens.has_columns(count));
+}
+
 /// Tokens first .. first+count-1, in place where their layout and type allow it, else copied into
 /// `buffer` (count x features numbers) and converted.
 template <class A, class T>
@@ -189,10 +207,8 @@ Operand<A> load_operand(const Slice<const T>& from, Index first, Index count, A*
   const T* data = from.data + first * from.token_stride;
   const Index features = from.features;
   if constexpr (std::is_same_v<A, T>) {
-    if (from.feature_stride == 1 && from.token_stride >= features)
-      return {data, count, features, from.token_stride, true};
-    if (from.token_stride == 1 && from.feature_stride >= count)
-      return {data, count, features, from.feature_stride, false};
+    if (from.has_rows()) return {data, count, features, from.token_stride, true};
+    if (from.has_columns(count)) return {data, count, features, from.feature_stride, false};
   }
   if (from.feature_stride == 1) {
     for (Index i = 0; i < count; ++i)

@@ -28,7 +28,9 @@ struct Inputs {
   Tokens k;
   Tokens v;
 
-  Index key_head(Index h) const { return h / (q.heads() / k.heads()); }
+  Index key_head(Index h) const {
+    return k.heads() == q.heads() ? h : k.heads() == 1 ? 0 : h / (q.heads() / k.heads());
+  }
   Index n_q() const { return q.tokens(); }
   Index n_k() const { return k.tokens(); }
 };
@@ -93,6 +95,29 @@ struct Call {
     const Index blocks = query_blocks(), first = (blocks - 1 - task % blocks) * tiles.queries;
     return {task / blocks / in.q.heads(), task / blocks % in.q.heads(), first,
             std::min(tiles.queries, in.n_q() - first)};
+  }
+
+  /// Queries `query` .. of a block against keys `key` .., in the positions that parts see.
+  Tile tile_of(const QueryBlock& at, Index query, Index queries, Index key, Index keys) const {
+    return program.tile(at.batch, at.head, at.first + query, queries, key, keys);
+  }
+
+  /// f(first, count, verdict) for the tiles of these keys that are not empty for a block. Ranges of
+  /// keys are halved until a mask knows them as a whole, so that a window costs its own width.
+  template <class F>
+  void for_each_key_tile(const QueryBlock& at, Index first, Index count, F&& f) const {
+    if (count == 0) return;
+    const Verdict verdict = program.verdict(tile_of(at, 0, at.count, first, count));
+    if (verdict == Verdict::empty) return;
+    const Index pieces = (count + tiles.keys - 1) / tiles.keys;
+    if (verdict == Verdict::mixed && pieces > 1) {
+      const Index half = pieces / 2 * tiles.keys;
+      for_each_key_tile(at, first, half, f);
+      for_each_key_tile(at, first + half, count - half, f);
+      return;
+    }
+    for (Index j = first; j < first + count; j += tiles.keys)
+      f(j, std::min(tiles.keys, first + count - j), verdict);
   }
 
   ConstTileMap<A> projected(Index b, Index c) const {
@@ -160,18 +185,19 @@ class TileWalk {
   /// f(KeyTile) for each of its panels that see something of it.
   template <class Load, class F>
   void for_each_tile(Load&& load, F&& f) const {
-    visit_keys(range_.first, range_.count, [&](Index first, Index count, Verdict of_block) {
+    const auto visit = [&](Index first, Index count, Verdict of_block) {
       if constexpr (ScoreTile::is_product)
         if (!is_direct()) pack(keys(first, count), key_group, scratch_.k);
       load(first, count);
       for (Index p = 0; p < panels_.count(); ++p) {
         const Panel panel = panels_[p];
-        const Tile positions = tile_of(panel.first, panel.count, first, count);
+        const Tile positions = call_.tile_of(block_, panel.first, panel.count, first, count);
         const Verdict verdict =
             of_block == Verdict::full ? of_block : call_.program.verdict(positions);
         if (verdict != Verdict::empty) f(KeyTile{first, count, panel, verdict, positions});
       }
-    });
+    };
+    call_.for_each_key_tile(block_, range_.first, range_.count, visit);
   }
 
   /// Whether keys and values are better left unpacked.
@@ -275,28 +301,6 @@ class TileWalk {
       pack(load_operand<A>(from, block_.first + panel.first, panel.count, scratch_.staging),
            q.stride, q.data, call_.score.factor());
     }
-  }
-
-  Tile tile_of(Index query, Index queries, Index key, Index keys) const {
-    return call_.program.tile(block_.batch, block_.head, block_.first + query, queries, key, keys);
-  }
-
-  /// f(first, count, verdict) for the tiles of these keys that are not empty. Ranges of keys are
-  /// halved until a mask knows them as a whole, so that a window costs its own width.
-  template <class F>
-  void visit_keys(Index first, Index count, F&& f) const {
-    if (count == 0) return;
-    const Verdict verdict = call_.program.verdict(tile_of(0, block_.count, first, count));
-    if (verdict == Verdict::empty) return;
-    const Index tiles = (count + call_.tiles.keys - 1) / call_.tiles.keys;
-    if (verdict == Verdict::mixed && tiles > 1) {
-      const Index half = tiles / 2 * call_.tiles.keys;
-      visit_keys(first, half, f);
-      visit_keys(first + half, count - half, f);
-      return;
-    }
-    for (Index j = first; j < first + count; j += call_.tiles.keys)
-      f(j, std::min(call_.tiles.keys, first + count - j), verdict);
   }
 
   const C& call_;

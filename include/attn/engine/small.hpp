@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention of small heads, where any other path is mostly preparation: all keys make one tile, and
+// the queries are so few panels that K and V are used where they lie.
+//
+//     panel of queries -> S = (factor Q) K^T, m -> e = exp(S - m), l -> O = e V / l
+//
+// A panel is done in one go: nothing is rescaled, nothing is packed but its queries, and O goes to
+// where it belongs from registers. Only for softmax without modifiers and masks. 2 n_q n_k (d +
+// d_v) flops; every number of K and V is read once a panel.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
+#include <attn/config.hpp>
+#include <attn/engine/convert.hpp>
+#include <attn/engine/kernel.hpp>
+#include <attn/engine/packet_math.hpp>
+#include <attn/engine/packing.hpp>
+#include <attn/engine/panel.hpp>
+#include <attn/engine/program.hpp>
+#include <attn/engine/tile_walk.hpp>
+#include <attn/normalizer.hpp>
+#include <attn/tensor_view.hpp>
+#include <attn/workspace.hpp>
+
+ATTN_BEGIN_NAMESPACE
+namespace engine {
+
+/// Whether all keys make one tile, whose scores stay in a first-level cache, for so few panels that
+/// packing K and V would not pay. Lanes of few queries are mostly empty: where keys or features are
+/// many, those are better decoded.
+template <class T>
+bool is_small(const Inputs<T>& in) {
+  constexpr Index few = 3, few_keys = 8, wide = 32, most_keys = 96;
+  if (in.n_q() <= few) return in.n_k() <= few_keys && in.q.features() < wide;
+  if (in.n_q() <= 2 * few && in.q.features() > 2 * wide) return false;
+  return in.n_k() <= most_keys && in.n_q() <= direct_panels * panel_width<Accumulator<T>>;
+}
+
+/// e = exp(s - m) takes the place of every score of a panel, and `sum` holds l of its rows. Returns
+/// whether some score is -inf, whose e is zero if this `hides` it.
+template <Index packs, bool hides, class A>
+ATTN_NOINLINE bool exponentiate(A* s, Index keys, const A* maximum, A* sum) {
+  constexpr Index width = Pack<A>::width;
+  Pack<A> m[packs], total[packs], least[packs];
+  ATTN_UNROLL
+  for (Index p = 0; p < packs; ++p) {
+    m[p] = Pack<A>::load(maximum + p * width);
+    total[p] = Pack<A>(0);
+    least[p] = Pack<A>(0);
+  }
+  for (Index j = 0; j < keys; ++j, s += panel_width<A>) {
+    ATTN_UNROLL
+    for (Index p = 0; p < packs; ++p) {
+      const Pack<A> score = Pack<A>::load(s + p * width);
+      const Pack<A> e = exp_of_difference<hides>(score, m[p]);
+      total[p] += e;
+      least[p] = smaller(least[p], score);
+      e.store(s + p * width);
+    }
+  }
+  ATTN_UNROLL
+  for (Index p = 0; p < packs; ++p) {
+    total[p].store(sum + p * width);
+    least[0] = smaller(least[0], least[p]);
+  }
+  return !(Eigen::internal::predux_min(least[0].raw) > minus_infinity<A>);
+}
+
+/// C = P V factor with lanes along the queries, `lanes` of them in the last pack: C
+/// [column][query], a factor for each lane.
+template <Index packs, class A>
+ATTN_NOINLINE void mix_columns(const A* p, const Operand<A>& columns, const A* factor, Index lanes,
+                               const Rows<A>& c) {
+  constexpr Index width = Pack<A>::width;
+  for (Index first = 0; first < columns.rows; first += key_group) {
+    Pack<A> sum[key_group][packs];
+    set_zero(sum);
+    multiply_direct(sum, p, panel_width<A>, columns, first);
+    ATTN_UNROLL
+    for (Index r = 0; r < packs; ++r) {
+      const Pack<A> f = Pack<A>::load(factor + r * width);
+      const Index count = r + 1 < packs ? width : lanes;
+      ATTN_UNROLL
+      for (Index g = 0; g < key_group; ++g)
+        if (g < columns.rows - first)
+          store_first_as<A>(sum[g][r] * f, c.row(first + g) + r * width, count);
+    }
+  }
+}
+
+/// O = P V factor with lanes along `packs` packs of columns, of which the last has `lanes`: rows of
+/// V and O, a factor for each row of O.
+template <Index packs, class A>
+ATTN_NOINLINE void mix_rows(const A* p, Index keys, const Rows<const A>& v, Index lanes,
+                            const A* factor, Index queries, const Rows<A>& o) {
+  constexpr Index width = Pack<A>::width;
+  for (Index i = 0; i < queries; i += key_group) {
+    Pack<A> sum[key_group][packs];
+    set_zero(sum);
+    for (Index j = 0; j < keys; ++j) {
+      Pack<A> x[packs];
+      ATTN_UNROLL
+      for (Index r = 0; r + 1 < packs; ++r) x[r] = Pack<A>::load(v.row(j) + r * width);
+      x[packs - 1] = load_first_as<A>(v.row(j) + (packs - 1) * width, lanes);
+      ATTN_UNROLL
+      for (Index g = 0; g < key_group; ++g) {
+        const Pack<A> y = Pack<A>::broadcast(p + j * panel_width<A> + i + g);
+        ATTN_UNROLL
+        for (Index r = 0; r < packs; ++r) sum[g][r] = multiply_add(x[r], y, sum[g][r]);
+      }
+    }
+    ATTN_UNROLL
+    for (Index g = 0; g < key_group; ++g) {
+      if (g >= queries - i) continue;
+      const Pack<A> f = Pack<A>::broadcast(factor + i + g);
+      ATTN_UNROLL
+      for (Index r = 0; r + 1 < packs; ++r) (sum[g][r] * f).store(o.row(i + g) + r * width);
+      store_first_as<A>(sum[g][packs - 1] * f, o.row(i + g) + (packs - 1) * width, lanes);
+    }
+  }
+}
+
+/// Scratch of one worker.
+template <class A>
+struct SmallScratch {
+  A* q;        ///< of a panel: [feature][query]
+  A* s;        ///< [key][query]
+  A* maximum;  ///< of the rows of a panel
+  A* sum;
+  A* factor;
+  A* output;  ///< of a panel: [column][query]
+  A* keys;    ///< where they can't be used in place
+  A* values;
+  A* staging;  ///< of queries and outputs that can not be read or written in place
+
+  template <class T>
+  SmallScratch(Arena& arena, const Inputs<T>& in, const TensorView<T>& out) {
+    const Index rows = Panels<A>(in.n_q()).most_rows();
+    const Index d = in.q.features(), d_v = in.v.features(), n_k = in.n_k();
+    const bool writes_in_place =
+        std::is_same_v<T, A> && (out.strides[2] == 1 || out.strides[3] == 1);
+    q = arena.take<A>(rows * d);
+    s = arena.take<A>((grouped(n_k) + 1) * panel_width<A>);  // mix_rows reads on to whole groups
+    maximum = arena.take<A>(rows);
+    sum = arena.take<A>(rows);
+    factor = arena.take<A>(rows);
+    output = arena.take<A>(rows * d_v);
+    keys = arena.take<A>(in_place(in.k) ? 0 : n_k * d);
+    values = arena.take<A>(in_place(in.v) ? 0 : n_k * d_v);
+    staging = arena.take<A>(in_place(in.q) && writes_in_place ? 0 : rows * std::max(d, d_v));
+  }
+
+ private:
+  template <class T>
+  static bool in_place(const TensorView<const T>& view) {
+    return lies_in_place<A>(Slice<const T>(view, 0, 0), view.tokens());
+  }
+};
+
+/// One head.
+template <class T>
+class SmallHead {
+ public:
+  using A = Accumulator<T>;
+
+  SmallHead(const Inputs<T>& in, Index b, Index h, const SmallScratch<A>& scratch)
+      : queries_(in.q, b, h),
+        keys_(load_operand<A>(Slice<const T>(in.k, b, in.key_head(h)), 0, in.n_k(), scratch.keys)),
+        values_(
+            load_operand<A>(Slice<const T>(in.v, b, in.key_head(h)), 0, in.n_k(), scratch.values)),
+        scratch_(scratch) {}
+
+  /// Weights of a panel, not yet divided by their sums; whether some are hidden.
+  bool weigh(const Panel& panel, A scale) const {
+    load_queries(panel, scale);
+    const bool hides = exponentiate_scores<false>(panel);
+    if (hides) exponentiate_scores<true>(panel);
+    return hides;
+  }
+
+  /// 1 / denominator of every row of a panel; 0 for one that sees nothing.
+  template <class Normalizer>
+  void find_factors(const Panel& panel, const Normalizer& normalizer, Index h) const {
+    const SmallScratch<A>& x = scratch_;
+    const Index rows = panel_rows<A>(panel);
+    const A* denominators = x.sum;
+    if constexpr (!std::is_same_v<Normalizer, Softmax>) {
+      for (Index i = 0; i < rows; ++i)
+        x.factor[i] = normalizer.denominator(x.sum[i], x.maximum[i], h);
+      denominators = x.factor;
+    }
+    for (Index i = 0; i < rows; i += Pack<A>::width)
+      select(Pack<A>::load(x.sum + i) == Pack<A>(0), Pack<A>(0),
+             Pack<A>(1) / Pack<A>::load(denominators + i))
+          .store(x.factor + i);
+  }
+
+  /// O of a panel.
+  void mix(const Panel& panel, bool hides, const Slice<T>& to) const {
+    if (hides && !values_.all_finite()) return mix_visible(panel, to);
+    constexpr bool same = std::is_same_v<T, A>;
+    if constexpr (same)
+      if (values_.row_major && to.feature_stride == 1) return mix_by_rows(panel, to);
+    const Index rows = panel_rows<A>(panel);
+    Rows<A> c{scratch_.output, rows};
+    const bool in_place = same && to.token_stride == 1;
+    if constexpr (same)
+      if (in_place) c = {to.data + panel.first, to.feature_stride};
+    const Index lanes = panel.count - rows + Pack<A>::width;
+    with_packs(panel.packs, [&](auto packs) {
+      mix_columns<packs>(scratch_.s, values_.transposed(), scratch_.factor,
+                         in_place ? lanes : Pack<A>::width, c);
+    });
+    if (!in_place)
+      write_tokens(Operand<A>(c.data, panel.count, values_.cols, c.stride, false), to, panel.first,
+                   scratch_.staging);
+  }
+
+  A log_sum_exp(Index i) const {
+    const A sum = scratch_.sum[i];
+    return sum == A(0) ? minus_infinity<A> : scratch_.maximum[i] + std::log(sum);
+  }
+
+ private:
+  /// The queries of a panel by features, times a scale; zeros behind the last.
+  void load_queries(const Panel& panel, A scale) const {
+    constexpr Index width = Pack<A>::width;
+    const Index rows = panel_rows<A>(panel);
+    const Operand<A> q = load_operand<A>(queries_, panel.first, panel.count, scratch_.staging);
+    if (q.row_major) return pack(q, rows, scratch_.q, scale);
+    for (Index f = 0; f < q.cols; ++f)
+      for (Index i = 0; i < q.rows; i += width)
+        (load_first_as<A>(q.data + f * q.stride + i, q.rows - i) * Pack<A>(scale))
+            .store(scratch_.q + f * rows + i);
+  }
+
+  template <bool hides>
+  bool exponentiate_scores(const Panel& panel) const {
+    const SmallScratch<A>& x = scratch_;
+    std::fill_n(x.maximum, panel_rows<A>(panel), std::numeric_limits<A>::lowest());
+    score_panel_direct<true>(panel.packs, x.q, keys_, x.s, x.maximum);
+    bool some = false;
+    with_packs(panel.packs, [&](auto packs) {
+      some = exponentiate<packs, hides>(x.s, keys_.rows, x.maximum, x.sum);
+    });
+    return some;
+  }
+
+  void mix_by_rows(const Panel& panel, const Slice<T>& to) const {
+    constexpr Index width = Pack<A>::width, widest = panel_packs * width;
+    A* o = to.data + panel.first * to.token_stride;
+    for (Index f = 0; f < values_.cols; f += widest) {
+      const Index columns = std::min(widest, values_.cols - f);
+      const Index packs = padded<A>(columns) / width;
+      with_packs(packs, [&](auto constant) {
+        mix_rows<constant>(scratch_.s, values_.rows, {values_.data + f, values_.stride},
+                           columns - (packs - 1) * width, scratch_.factor, panel.count,
+                           {o + f, to.token_stride});
+      });
+    }
+  }
+
+  /// Where V holds NaN or inf, a weight of zero keeps them out.
+  ATTN_NOINLINE void mix_visible(const Panel& panel, const Slice<T>& to) const {
+    values_.visit([&](const auto& v) {
+      for (Index i = 0; i < panel.count; ++i)
+        for (Index f = 0; f < v.cols(); ++f) {
+          A sum(0);
+          for (Index j = 0; j < v.rows(); ++j) {
+            const A p = scratch_.s[j * panel_width<A> + i];
+            if (p != A(0)) sum += p * v(j, f);
+          }
+          to.data[(panel.first + i) * to.token_stride + f * to.feature_stride] =
+              static_cast<T>(sum * scratch_.factor[i]);
+        }
+    });
+  }
+
+  Slice<const T> queries_;
+  Operand<A> keys_;
+  Operand<A> values_;
+  const SmallScratch<A>& scratch_;
+};
+
+template <class T, class Normalizer, class Executor, class O>
+ATTN_NOINLINE void run_small(const Inputs<T>& in, Accumulator<T> scale,
+                             const Normalizer& normalizer, const Executor& executor,
+                             Workspace& workspace, const O& out) {
+  using A = Accumulator<T>;
+  const Index heads = in.q.heads(), tasks = in.q.batches() * heads;
+  Arena measure;
+  [[maybe_unused]] const SmallScratch<A> sized(measure, in, out.output);
+  workspace.prepare(executor.workers(tasks), measure.used());
+  const Panels<A> panels(in.n_q());
+  executor.run(tasks, [&](Index task, Index worker) {
+    Arena arena(workspace.worker(worker));
+    const SmallScratch<A> scratch(arena, in, out.output);
+    const Index b = quotient(task, heads), h = task - b * heads;
+    const SmallHead<T> head(in, b, h, scratch);
+    for (Index p = 0; p < panels.count(); ++p) {
+      const Panel panel = panels[p];
+      const bool hides = head.weigh(panel, scale);
+      if (out.log_sum_exp.data)
+        for (Index i = 0; i < panel.count; ++i)
+          out.log_sum_exp(b, h, panel.first + i, 0) = head.log_sum_exp(i);
+      if (!out.output.data) continue;
+      head.find_factors(panel, normalizer, h);
+      head.mix(panel, hides, Slice<T>(out.output, b, h));
+    }
+  });
+}
+
+}  // namespace engine
+ATTN_END_NAMESPACE
