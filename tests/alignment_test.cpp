@@ -189,9 +189,9 @@ TEST(Judging, TakesTheNearestRightTarget) {
 
 TEST(LengthRanges, HaveARoundWidthAndAnItemEach) {
   const auto items = [](std::initializer_list<std::size_t> lengths) {
-    std::vector<Item> items;
-    for (const std::size_t length : lengths) items.push_back({Tokens(length, "x"), {}});
-    return items;
+    std::vector<Item> list;
+    for (const std::size_t length : lengths) list.push_back({Tokens(length, "x"), {}});
+    return list;
   };
   const auto narrow = length_ranges(items({3, 3, 10}));
   ASSERT_EQ(narrow.size(), 2u);
