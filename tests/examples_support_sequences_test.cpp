@@ -14,32 +14,10 @@
 #include "../examples/support/hash.hpp"
 #include "../examples/support/line_chart.hpp"
 #include "../examples/support/token_table.hpp"
+#include "support/layer_gradients.hpp"
 
 namespace examples {
 namespace {
-
-using Doubles = MatrixOf<double>;
-
-Doubles random_doubles(Index rows, Index cols, std::uint64_t seed) {
-  return Random(seed).normal_matrix(rows, cols, 1).cast<double>();
-}
-
-/// The gradient by `count` numbers against central differences of `loss`.
-void expect_gradient(double* numbers, const double* gradient, Index count,
-                     const std::function<double()>& loss, const std::string& name) {
-  constexpr double h = 1e-5;
-  for (Index i = 0; i < count; ++i) {
-    const double before = numbers[i];
-    numbers[i] = before + h;
-    const double above = loss();
-    numbers[i] = before - h;
-    const double below = loss();
-    numbers[i] = before;
-    const double expected = (above - below) / (2 * h);
-    EXPECT_TRUE(std::abs(gradient[i] - expected) <= 1e-7 * std::max(1.0, std::abs(expected)))
-        << name << ", number " << i << ": " << gradient[i] << " and should be " << expected;
-  }
-}
 
 class Grus : public testing::TestWithParam<Direction> {
  protected:

@@ -16,7 +16,7 @@
 #include "../examples/support/dropout.hpp"
 #include "../examples/support/layer_norm.hpp"
 #include "../examples/support/text_file.hpp"
-#include "layer_gradients.hpp"
+#include "support/layer_gradients.hpp"
 
 namespace examples {
 namespace {

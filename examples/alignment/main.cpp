@@ -28,10 +28,7 @@ namespace {
 class Program {
  public:
   explicit Program(Options options)
-      : options_(std::move(options)),
-        silence_(nullptr),
-        progress_(options_.quiet ? silence_ : std::cerr, stderr_is_terminal() && !options_.quiet,
-                  "pairs") {}
+      : options_(std::move(options)), progress_(options_.quiet, "pairs") {}
 
   int run() {
     if (!options_.load.empty()) model_.emplace(load_model(options_.load));
@@ -159,7 +156,6 @@ class Program {
   }
 
   Options options_;
-  std::ostream silence_;  // has no buffer: takes everything, shows nothing
   Progress progress_;
   PairData data_;
   Language language_;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "../support/command_line.hpp"
+#include "../support/training_options.hpp"
 
 namespace examples {
 namespace {
@@ -44,20 +45,15 @@ void add_model_options(CLI::App& app, Options& options) {
 void add_training_options(CLI::App& app, TrainingOptions& training) {
   OptionGroup add(app, "Training");
   TrainingLoopOptions& loop = training.loop;
-  add("--seed", loop.seed, "Everything random follows from it");
+  add_run_options(add, loop.seed, loop.threads);
   add("--epochs", loop.epochs, "Times that each pair is seen")->check(CLI::Range(1, 100000));
   add("--patience", loop.patience, "End after so many epochs without a better one; 0: do not")
       ->check(CLI::Range(0, 100000));
   add("--seconds", loop.seconds, "End a training after so many; 0: no limit")
       ->check(CLI::Range(0.0, 1e9));
-  add("--batch-size", loop.batch_size, "Pairs a step")->check(CLI::Range(1, 65536));
-  add("--learning-rate", loop.adam.learning_rate, "Of Adam, at its highest")
-      ->check(CLI::Range(1e-7, 1.0));
-  add("--weight-decay", loop.adam.weight_decay, "Of Adam, decoupled")->check(CLI::Range(0.0, 10.0));
+  add_adam_options(add, loop.adam, loop.batch_size, "Pairs");
   add("--dropout", training.dropout, "Of embeddings and of the last hidden layer")
       ->check(CLI::Range(0.0, 0.95));
-  add("--threads", loop.threads, "That share the work; the result is the same")
-      ->check(CLI::Range(1, 1024));
 }
 
 void add_output_options(CLI::App& app, Options& options) {

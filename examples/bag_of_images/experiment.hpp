@@ -182,8 +182,7 @@ class Experiment {
   TrainingSummary train(BagModel& model, const std::vector<Bag>& bags, std::uint64_t chance) {
     TrainingLoopOptions options = options_.training;
     options.seed = chance;
-    std::ostream silence(nullptr);
-    Progress quiet(silence, false);
+    Progress quiet(true);
     const auto differentiate = [&](BagModel& copy, std::span<const Index> chosen,
                                    std::uint64_t seed) {
       Random nudge(seed);

@@ -33,9 +33,7 @@ int run(const Options& options) {
       options.files.any() ? read_images(options.files) : drawn_data(experiment.training.seed);
   std::cout << data.train.size() << " images to fill bags with, " << data.test.size()
             << " for test bags, " << size_text(data.train.rows, data.train.columns) << " pixels\n";
-  std::ostream silence(nullptr);
-  Progress progress(options.quiet ? silence : std::cerr, stderr_is_terminal() && !options.quiet,
-                    "trainings");
+  Progress progress(options.quiet, "trainings");
   const Findings findings = Experiment(experiment, data, progress).run();
   print_findings(std::cout, findings);
   if (interrupted()) std::cout << "\nInterrupted: the results are those of a shorter training.\n";

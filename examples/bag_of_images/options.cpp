@@ -7,6 +7,7 @@
 #include <string>
 
 #include "../support/command_line.hpp"
+#include "../support/training_options.hpp"
 
 namespace examples {
 namespace {
@@ -40,15 +41,9 @@ void add_model_options(CLI::App& app, ExperimentOptions& experiment) {
 
 void add_training_options(CLI::App& app, TrainingLoopOptions& training) {
   OptionGroup add(app, "Training");
-  add("--seed", training.seed, "Everything random follows from it");
+  add_run_options(add, training.seed, training.threads);
   add("--epochs", training.epochs, "Of each training")->check(CLI::Range(1, 1000000));
-  add("--batch-size", training.batch_size, "Bags a step")->check(CLI::Range(1, 65536));
-  add("--learning-rate", training.adam.learning_rate, "Of Adam, at its highest")
-      ->check(CLI::Range(1e-7, 1.0));
-  add("--weight-decay", training.adam.weight_decay, "Of Adam, decoupled")
-      ->check(CLI::Range(0.0, 10.0));
-  add("--threads", training.threads, "That share the work; the result is the same")
-      ->check(CLI::Range(1, 1024));
+  add_adam_options(add, training.adam, training.batch_size, "Bags");
 }
 
 void add_output_options(CLI::App& app, Options& options) {

@@ -30,10 +30,7 @@ namespace {
 class Program {
  public:
   explicit Program(Options options)
-      : options_(std::move(options)),
-        silence_(nullptr),
-        progress_(options_.quiet ? silence_ : std::cerr, stderr_is_terminal() && !options_.quiet,
-                  "characters") {}
+      : options_(std::move(options)), progress_(options_.quiet, "characters") {}
 
   int run() {
     if (!options_.load.empty()) model_.emplace(load_model(options_.load));
@@ -136,7 +133,6 @@ class Program {
   }
 
   Options options_;
-  std::ostream silence_;  // has no buffer: takes everything, shows nothing
   Progress progress_;
   std::optional<CharacterModel> model_;
   std::vector<Index> train_;

@@ -35,10 +35,7 @@ namespace {
 class Program {
  public:
   explicit Program(Options options)
-      : options_(std::move(options)),
-        silence_(nullptr),
-        progress_(options_.quiet ? silence_ : std::cerr, stderr_is_terminal() && !options_.quiet,
-                  "canvases") {}
+      : options_(std::move(options)), progress_(options_.quiet, "canvases") {}
 
   int run() {
     if (!options_.load.empty()) {
@@ -155,7 +152,6 @@ class Program {
   }
 
   Options options_;
-  std::ostream silence_;  // has no buffer: takes everything, shows nothing
   Progress progress_;
   std::optional<RegionModel<float>> model_;
   Report report_;

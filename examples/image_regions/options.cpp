@@ -7,6 +7,7 @@
 #include <string>
 
 #include "../support/command_line.hpp"
+#include "../support/training_options.hpp"
 
 namespace examples {
 namespace {
@@ -64,19 +65,13 @@ void add_model_options(CLI::App& app, Options& options) {
 void add_training_options(CLI::App& app, Options& options) {
   OptionGroup add(app, "Training");
   TrainingLoopOptions& training = options.training;
-  add("--seed", training.seed, "Everything random follows from it");
+  add_run_options(add, training.seed, training.threads);
   add.plain("--epochs", options.canvas.epochs,
             "So many (default: by the number of images, 4 for 60000)")
       ->check(CLI::Range(1, 100000));
   add("--seconds", training.seconds, "End after so many, whatever --epochs says; 0: no limit")
       ->check(CLI::Range(0.0, 1e9));
-  add("--batch-size", training.batch_size, "Canvases a step")->check(CLI::Range(1, 65536));
-  add("--learning-rate", training.adam.learning_rate, "Of Adam, at its highest")
-      ->check(CLI::Range(1e-7, 1.0));
-  add("--weight-decay", training.adam.weight_decay, "Of Adam, decoupled")
-      ->check(CLI::Range(0.0, 10.0));
-  add("--threads", training.threads, "That share the work; the result is the same")
-      ->check(CLI::Range(1, 1024));
+  add_adam_options(add, training.adam, training.batch_size, "Canvases");
   add.flag("--baselines,!--no-baselines", options.baselines,
            "Mean pooling and the MLP to compare with (default: unless --load)");
 }

@@ -28,10 +28,7 @@ namespace {
 class Program {
  public:
   explicit Program(Options options)
-      : options_(std::move(options)),
-        silence_(nullptr),
-        progress_(options_.quiet ? silence_ : std::cerr, stderr_is_terminal() && !options_.quiet,
-                  "histories") {}
+      : options_(std::move(options)), progress_(options_.quiet, "histories") {}
 
   int run() {
     Catalogue catalogue = read_catalogue();
@@ -118,7 +115,6 @@ class Program {
   }
 
   Options options_;
-  std::ostream silence_;  // has no buffer: takes everything, shows nothing
   Progress progress_;
   std::optional<Recommender<float>> model_;
   Report report_;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "../support/command_line.hpp"
+#include "../support/training_options.hpp"
 #include "catalogue.hpp"
 #include "settings.hpp"
 
@@ -38,19 +39,14 @@ void add_model_options(CLI::App& app, RecommenderShape& shape) {
 void add_training_options(CLI::App& app, TrainingOptions& training) {
   OptionGroup add(app, "Training");
   TrainingLoopOptions& loop = training.loop;
-  add("--seed", loop.seed, "Everything random follows from it");
+  add_run_options(add, loop.seed, loop.threads);
   add("--epochs", loop.epochs, "At most so many")->check(CLI::Range(1, 1000000));
   add("--patience", loop.patience, "Epochs without a better validation that end it; 0: none do")
       ->check(CLI::Range(0, 1000000));
   add("--seconds", loop.seconds, "End after so many; 0: no limit")->check(CLI::Range(0.0, 1e9));
-  add("--batch-size", loop.batch_size, "Histories a step")->check(CLI::Range(1, 65536));
+  add_adam_options(add, loop.adam, loop.batch_size, "Histories");
   add("--dropout", training.dropout, "Share of numbers and weights left out in training")
       ->check(CLI::Range(0.0, 0.95));
-  add("--learning-rate", loop.adam.learning_rate, "Of Adam, at its highest")
-      ->check(CLI::Range(1e-7, 1.0));
-  add("--weight-decay", loop.adam.weight_decay, "Of Adam, decoupled")->check(CLI::Range(0.0, 10.0));
-  add("--threads", loop.threads, "That share the work; the result is the same")
-      ->check(CLI::Range(1, 1024));
 }
 
 void add_output_options(CLI::App& app, Options& options) {

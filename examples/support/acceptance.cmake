@@ -22,3 +22,36 @@ function(expect code)
   endforeach()
   set(OUTPUT "${out}${err}" PARENT_SCOPE)
 endfunction()
+
+# expect_interruptible(SECONDS <n> SAYS <text>... [FLAG <key>...] ARGS <argument>...): Ctrl-C after
+# some seconds ends the program with 130; what is there is reported, and the metrics hold true under
+# the keys FLAG.
+function(expect_interruptible)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "SECONDS" "SAYS;FLAG;ARGS")
+  find_program(SHELL sh REQUIRED)
+  list(JOIN arg_ARGS " " arguments)
+  # A shell makes a program in the background ignore SIGINT; the program asks for it again.
+  file(WRITE ${WORK}/run.sh "
+'${PROGRAM}' ${arguments} --metrics metrics.json &
+sleep ${arg_SECONDS}
+kill -INT $!
+wait $!
+")
+  execute_process(COMMAND ${SHELL} run.sh WORKING_DIRECTORY ${WORK} TIMEOUT 120
+    RESULT_VARIABLE result OUTPUT_VARIABLE out ERROR_VARIABLE err
+  )
+  if(NOT result EQUAL 130)
+    message(SEND_ERROR "ended with ${result}, not 130:\n${out}${err}")
+  endif()
+  foreach(text IN LISTS arg_SAYS)
+    string(FIND "${out}" "${text}" at)
+    if(at EQUAL -1)
+      message(SEND_ERROR "does not say '${text}':\n${out}${err}")
+    endif()
+  endforeach()
+  file(READ ${WORK}/metrics.json metrics)
+  string(JSON interrupted GET "${metrics}" ${arg_FLAG})
+  if(NOT interrupted)
+    message(SEND_ERROR "the metrics do not say so: ${metrics}")
+  endif()
+endfunction()

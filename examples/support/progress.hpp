@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <iostream>
 #include <ostream>
 #include <string>
 #include <utility>
@@ -22,6 +23,10 @@ class Progress {
  public:
   Progress(std::ostream& out, bool redraw, std::string unit = "examples")
       : out_(out), redraw_(redraw), unit_(std::move(unit)) {}
+
+  /// On standard error, or nowhere.
+  explicit Progress(bool quiet, std::string unit = "examples")
+      : Progress(quiet ? silence() : std::cerr, !quiet && stderr_is_terminal(), std::move(unit)) {}
 
   /// Starts counting `total` examples under a title such as "additive, epoch 3/12".
   void begin(std::string title, Index total) {
@@ -51,6 +56,12 @@ class Progress {
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  /// Has no buffer: takes everything, shows nothing.
+  static std::ostream& silence() {
+    static std::ostream none(nullptr);
+    return none;
+  }
 
   std::string bar() const {
     constexpr Index kWidth = 24;

@@ -34,10 +34,7 @@ std::string model_name(AttentionKind kind) {
 
 class Program {
  public:
-  explicit Program(Options options)
-      : options_(std::move(options)),
-        silence_(nullptr),
-        progress_(options_.quiet ? silence_ : std::cerr, stderr_is_terminal() && !options_.quiet) {}
+  explicit Program(Options options) : options_(std::move(options)), progress_(options_.quiet) {}
 
   int run() {
     load_word_vectors();
@@ -163,7 +160,6 @@ class Program {
   }
 
   Options options_;
-  std::ostream silence_;  // has no buffer: takes everything, shows nothing
   Progress progress_;
   std::optional<WordVectors> vectors_;
   std::optional<TextModel> model_;
