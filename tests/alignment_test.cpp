@@ -59,8 +59,8 @@ class Translators : public testing::TestWithParam<bool> {
             .hidden = 4};
   }
 };
-INSTANTIATE_TEST_SUITE_P(All, Translators, testing::Bool(), [](const auto& info) {
-  return info.param ? "Attention" : "FixedContext";
+INSTANTIATE_TEST_SUITE_P(All, Translators, testing::Bool(), [](const auto& test) {
+  return test.param ? "Attention" : "FixedContext";
 });
 
 TEST_P(Translators, HaveTheGradientsOfTheirLoss) {

@@ -33,8 +33,8 @@ class Grus : public testing::TestWithParam<Direction> {
   }
 };
 INSTANTIATE_TEST_SUITE_P(All, Grus, testing::Values(Direction::kForward, Direction::kBackward),
-                         [](const auto& info) {
-                           return info.param == Direction::kForward ? "Forward" : "Backward";
+                         [](const auto& test) {
+                           return test.param == Direction::kForward ? "Forward" : "Backward";
                          });
 
 TEST_P(Grus, HaveTheGradientsOfTheirStates) {

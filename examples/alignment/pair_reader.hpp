@@ -26,7 +26,7 @@ namespace examples {
 enum class PairFormat { kCmudict, kTabs };
 
 struct PairOptions {
-  std::string path;
+  std::string path{};
   PairFormat format = PairFormat::kTabs;
   Unit unit = Unit::kCharacters;  // of both sides, where there are tabs
   std::size_t limit = 20000;      // sources that are taken; 0: all
