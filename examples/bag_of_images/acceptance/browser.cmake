@@ -15,5 +15,5 @@ if(count LESS 8)
   message(SEND_ERROR "only ${count} bags are shown")
 endif()
 browse(FILE attention.html CELLS ${cells} COUNT .card ${count}
-  TOOLTIP "index" " of 5: rows 0 to 31, columns" "times an even share"
+  TOOLTIP "region, index" " of 5: rows" "times an even share"
 )
