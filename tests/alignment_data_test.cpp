@@ -184,6 +184,9 @@ TEST_F(PairFile, SaysWhatIsWrongWithIt) {
   const PairOptions dictionary{.format = PairFormat::kCmudict};
   expect_error("a AH0\nb\n", dictionary,
                ":2: the word 'b' has no phonemes; a line is a word, then its phonemes.");
+  expect_error(std::string(100, '\x1B'), dictionary,
+               ":1: the word '" + std::string(60, '?') +
+                   "...' has no phonemes; a line is a word, then its phonemes.");
   expect_error("a\tb\nc d\n", {}, ":2: this line has no tab between a source and its target.");
   expect_error("a\tb\n\tb\n", {}, ":2: the source of this line is empty.");
   expect_error("a\t \tby\n", {}, ":1: the target of this line is empty.");

@@ -4,6 +4,7 @@
 
 #include <attn/attn.hpp>
 #include <attn/engine/png.hpp>
+#include <clocale>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -95,6 +96,13 @@ TEST(HeatmapPage, NeedsNothingButItself) {
   EXPECT_EQ(count(html, "http"), 0u);
   EXPECT_EQ(count(html, "@import"), 0u);
   EXPECT_EQ(count(html, "url(") + count(html, "src="), count(html, "data:image/png;base64,"));
+}
+
+TEST(HeatmapPage, WritesNumbersWithAPointInEveryLocale) {
+  if (!std::setlocale(LC_NUMERIC, "de_DE.UTF-8")) GTEST_SKIP() << "no German locale here";
+  const std::string html = heatmap_html({"x", "y"}, {1, 0.5});
+  std::setlocale(LC_NUMERIC, "C");
+  expect_has(html, "data-weight=\"0.5\" style=\"--a:0.5\"");
 }
 
 TEST(HeatmapPage, OffersAFilterAndALegendOfWhatOccurs) {
@@ -285,6 +293,9 @@ TEST(RegionHeatmap, HeatIsTheMeanWhereRegionsOverlap) {
   EXPECT_EQ(uri({1, 0}), engine::png_uri(engine::png_file(4, 6, engine::PngColor::palette, pixels,
                                                           palette, opacity)));
   EXPECT_EQ(uri({1, kNaN}), uri({1, 0}));
+  using Limits = std::numeric_limits<double>;
+  EXPECT_EQ(uri({Limits::denorm_min(), 0}), uri({1, 0}));
+  EXPECT_EQ(uri({Limits::max(), Limits::max()}), uri({1, 1}));
 }
 
 TEST(RegionHeatmap, TakesColoursAndLargeImages) {

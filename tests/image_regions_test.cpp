@@ -216,6 +216,11 @@ TEST_F(SavedModel, OfAnImpossibleDescriptionIsRefused) {
   EXPECT_EQ(damaged("\"stride\":2", "\"stride\":3"),
             sentence + "the stride of convolutions is 2 or 4, not 3.");
   EXPECT_EQ(damaged("\"rows\":16,\"self", "\"rows\":0,\"self"), sentence + "its rows is 0.");
+  const std::string square = " pixels, and a square of at most 1024 rows and columns is possible.";
+  EXPECT_EQ(damaged("\"columns\":16", "\"columns\":4096"),
+            sentence + "its canvas is 16 x 4096" + square);
+  EXPECT_EQ(damaged("\"rows\":16,\"self", "\"rows\":18,\"self"),
+            sentence + "its canvas is 18 x 16" + square);
 }
 
 ShownCanvas shown(Index truth, Index answer) {

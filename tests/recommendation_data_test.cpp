@@ -94,6 +94,7 @@ TEST(RatingsFile, SaysWhichLineIsBad) {
   EXPECT_EQ(refusal("u,a,5,1\n,b,5,1\n"), ":2: the user of this line is empty.");
   EXPECT_EQ(refusal("u,,5,1\n"), ":1: the item of this line is empty.");
   EXPECT_EQ(refusal("u,a,5,1\nu,b,good,1\n"), ":2: the rating 'good' is not a number.");
+  EXPECT_EQ(refusal("u,a,\x1B[2J,1\n"), ":1: the rating '?[2J' is not a number.");
   EXPECT_EQ(refusal("u,a,5,yesterday\n"), ":1: the timestamp 'yesterday' is not a number.");
   EXPECT_EQ(refusal("u,a,5,nan\n"), ":1: the timestamp 'nan' is not a number.");
   EXPECT_EQ(refusal("u,a,5,1\nu,b,5,1e999\n"), ":2: the timestamp '1e999' is not a number.");

@@ -100,7 +100,7 @@ inline std::vector<Item> read_dictionary(const std::string& path, Encoding encod
     Tokens target = phonemes(text.substr(end));
     if (target.empty())
       throw DataError(path, line.number,
-                      "the word '" + std::string(text.substr(0, end)) +
+                      "the word '" + shown(text.substr(0, end)) +
                           "' has no phonemes; a line is a word, then its phonemes.");
     const std::string word = dictionary_word(text.substr(0, end));
     if (is_spelt_with_letters(word))

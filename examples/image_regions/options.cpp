@@ -30,7 +30,7 @@ void add_data_options(CLI::App& app, Options& options) {
       ->check(CLI::Range(8, 256));
   add.plain("--canvas", options.canvas.size,
             "Rows and columns of a canvas (default: by the size of the images, 60 for 28)")
-      ->check(CLI::Range(4, 1024));
+      ->check(CLI::Range(Index{4}, kLargestCanvas));
   add.plain("--pieces", options.canvas.pieces, "Pieces of other images on a canvas (default: 4)")
       ->check(CLI::Range(0, 1000));
   add.plain("--piece-size", options.canvas.piece_size,

@@ -29,9 +29,12 @@ std::string_view name_of(const Names& names, Kind kind) {
   return names[static_cast<std::size_t>(kind)].first;
 }
 
+/// Rows and columns of a canvas.
+inline constexpr Index kLargestCanvas = 1024;
+
 /// How a canvas becomes regions.
 struct RegionShape {
-  Index rows = 60;  // of the canvas
+  Index rows = 60;  // of the canvas, which is a square
   Index columns = 60;
   FeatureKind features = FeatureKind::kConvolution;
   Index stride = 4;  // pixels from region to region; of convolutions 2 or 4

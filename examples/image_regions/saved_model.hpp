@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "../support/grey_image.hpp"
 #include "../support/weights_file.hpp"
 #include "region_model.hpp"
 #include "region_shape.hpp"
@@ -61,6 +62,11 @@ inline RegionModelShape described_shape(const std::string& path,
       .self_attention = description.at("self_attention").get<bool>(),
       .heads = size("heads"),
       .classes = size("classes")};
+  const RegionShape& regions = shape.regions;
+  if (regions.rows != regions.columns || regions.rows > kLargestCanvas)
+    throw damaged(path, "its canvas is " + size_text(regions.rows, regions.columns) +
+                            " pixels, and a square of at most " + std::to_string(kLargestCanvas) +
+                            " rows and columns is possible");
   const std::string wrong = contradiction(shape);
   if (!wrong.empty()) throw damaged(path, wrong.substr(0, wrong.size() - 1));
   return shape;

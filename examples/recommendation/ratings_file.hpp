@@ -73,7 +73,7 @@ inline Rating rating_of(const std::string& path, const Row& row) {
   for (const std::size_t i : {std::size_t{2}, std::size_t{3}})
     if (!number_of(f[i]))
       throw DataError(path, row.line,
-                      std::string("the ") + (i == 2 ? "rating" : "timestamp") + " '" + f[i] +
+                      std::string("the ") + (i == 2 ? "rating" : "timestamp") + " '" + shown(f[i]) +
                           "' is not a number.");
   return {f[0], f[1], *number_of(f[3])};
 }

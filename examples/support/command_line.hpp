@@ -3,6 +3,8 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdlib>
 #include <initializer_list>
 #include <iostream>
 #include <optional>
@@ -37,6 +39,17 @@ class OptionGroup {
   std::string name_;
 };
 
+/// Where an option is given NaN, which every range lets through: a sentence about it.
+inline std::string refused_nan(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (!option->get_type_name().starts_with("FLOAT")) continue;
+    for (const std::string& value : option->results())
+      if (std::isnan(std::strtod(value.c_str(), nullptr)))
+        return option->get_name() + ": " + value + " is no number.";
+  }
+  return {};
+}
+
 /// Reads the command line. Returns the exit code where the program ends here: 0 after --help, 2
 /// after one sentence about what is wrong. `contradiction()` is asked once all options are read; it
 /// returns that sentence, or nothing where they agree.
@@ -46,7 +59,8 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const
   std::string wrong;
   try {
     app.parse(argc, argv);
-    wrong = contradiction();
+    wrong = refused_nan(app);
+    if (wrong.empty()) wrong = contradiction();
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::Error& error) {

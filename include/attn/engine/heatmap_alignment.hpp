@@ -75,8 +75,8 @@ class AlignmentTable {
     const std::string what = std::to_string(n_q_) + " rows (" + map_.query_name + ") by " +
                              std::to_string(n_k()) + " columns (" + map_.key_name + ")";
     return map_attributes(has_upright_keys() ? "alignment upright" : "alignment", n_k(), what) +
-           " style=\"--cell:" + number_text("%g", cell_size()) +
-           "px;--letters:" + number_text("%g", letter_size()) +
+           " style=\"--cell:" + number_text(general, 6, cell_size()) +
+           "px;--letters:" + number_text(general, 6, letter_size()) +
            "px;--gap:" + (has_labels() ? "1px" : "0px") + "\"";
   }
 

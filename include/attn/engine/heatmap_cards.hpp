@@ -8,9 +8,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,17 +24,23 @@ namespace engine::heatmap {
 
 using explain::escape_html;
 
-/// A number as `format` of printf says.
-inline std::string number_text(const char* format, double value) {
+inline constexpr std::chars_format fixed = std::chars_format::fixed;
+inline constexpr std::chars_format scientific = std::chars_format::scientific;
+inline constexpr std::chars_format general = std::chars_format::general;
+
+/// A number as printf would write it with %.<digits>f, e or g, with a point in every locale: style
+/// sheets and scripts read no other.
+inline std::string number_text(std::chars_format format, int digits, double value) {
   std::array<char, 64> text;
-  std::snprintf(text.data(), text.size(), format, value);
-  return text.data();
+  const auto written = std::to_chars(text.data(), text.data() + text.size(), value, format, digits);
+  return {text.data(), written.ptr};
 }
 
 /// Four decimals, or three digits where those would not show it.
 inline std::string weight_text(double weight) {
   if (!std::isfinite(weight)) return std::isnan(weight) ? "NaN" : "inf";
-  return number_text(weight == 0 || (weight >= 0.001 && weight < 1e6) ? "%.4f" : "%.2e", weight);
+  const bool is_plain = weight == 0 || (weight >= 0.001 && weight < 1e6);
+  return is_plain ? number_text(fixed, 4, weight) : number_text(scientific, 2, weight);
 }
 
 /// The weights that are compared with one another: a sequence, a head of an alignment, the regions
@@ -61,7 +67,8 @@ class EvenShare {
   std::string times(double weight) const {
     if (!(sum_ > 0) || !std::isfinite(sum_)) return {};
     const double times = weight / sum_ * static_cast<double>(count_);
-    return "\n" + number_text(times < 10 ? "%.2g" : "%.0f", times) + " times an even share";
+    return "\n" + (times < 10 ? number_text(general, 2, times) : number_text(fixed, 0, times)) +
+           " times an even share";
   }
 
  private:
@@ -86,8 +93,8 @@ inline std::string cell_attributes(double weight, const Scale& scale, std::strin
   std::string tag = "class=\"cell";
   if (!std::isfinite(weight)) tag += " odd";
   tag += further_class;
-  tag += "\" data-weight=\"" + number_text("%.6g", weight);
-  tag += "\" style=\"--a:" + number_text("%.3g", scale.shade(weight));
+  tag += "\" data-weight=\"" + number_text(general, 6, weight);
+  tag += "\" style=\"--a:" + number_text(general, 3, scale.shade(weight));
   tag += further_style;
   tag += "\" title=\"" + escape_html(tooltip) + "\"";
   return tag;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The card of an image: the image as it is beside the image under the weights of its regions.
 //
-//     heat(pixel) = mean of the weights of the regions that cover it, 0 where there is none
+//     heat(pixel) = mean of the shades of the regions that cover it, 0 where there is none
 //
 // The heat lies over the image as a second one of a single colour, opaque in proportion; the cells
 // above it are transparent rectangles that hold the numbers.
@@ -49,13 +49,14 @@ class HeatImage {
       : step_((std::max(image.rows, image.cols) + kLongest - 1) / kLongest),
         heat_(Plane::Zero(points(image.rows), points(image.cols))) {
     Plane cover = heat_;
+    Scale scale;
+    for (Index k = 0; k < weights.size(); ++k) scale.include(weights[k]);
     for (std::size_t k = 0; k < boxes.size(); ++k) {
-      const double weight = weights[static_cast<Index>(k)];
       const Index top = boxes[k].top / step_, left = boxes[k].left / step_;
       const Index rows = points(boxes[k].top + boxes[k].rows) - top;
       const Index cols = points(boxes[k].left + boxes[k].cols) - left;
       cover.block(top, left, rows, cols) += 1;
-      if (std::isfinite(weight)) heat_.block(top, left, rows, cols) += weight;
+      heat_.block(top, left, rows, cols) += scale.shade(weights[static_cast<Index>(k)]);
     }
     heat_ /= cover.max(1);
   }
@@ -131,14 +132,15 @@ class RegionPanels {
     return fit >= 1 ? std::min(std::floor(fit), 12.) : fit;
   }
   std::string size() const {
-    return " style=\"width:" + number_text("%g", zoom() * static_cast<double>(map_.image.cols)) +
+    return " style=\"width:" +
+           number_text(general, 6, zoom() * static_cast<double>(map_.image.cols)) +
            "px;aspect-ratio:" + std::to_string(map_.image.cols) + "/" +
            std::to_string(map_.image.rows) + "\"";
   }
   /// In shares of the image, so that boxes follow its size.
   std::string placed(const Box& box) const {
     const auto share = [](Index part, Index whole) {
-      return number_text("%.4g", 100 * static_cast<double>(part) / static_cast<double>(whole)) +
+      return number_text(general, 4, 100 * static_cast<double>(part) / static_cast<double>(whole)) +
              "%";
     };
     return "left:" + share(box.left, map_.image.cols) + ";top:" + share(box.top, map_.image.rows) +
