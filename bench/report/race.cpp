@@ -35,9 +35,12 @@ double seconds_of(const Call& call, int repetitions, bool cpu_time) {
 /// process are slow (pages, symbols), and would leave a short call a turn that is mostly cold.
 int repetitions_a_turn(const Call& call) {
   constexpr double turn = 20e-6;
-  double shortest = seconds_of(call, 1, false);
-  for (int tries = 0; tries < 20 && shortest < turn; ++tries)
-    shortest = std::min(shortest, seconds_of(call, 2, false));
+  double shortest = seconds_of(call, 1, false), spent = shortest;
+  for (int tries = 0; tries < 20 && spent < 50 * turn; ++tries) {
+    const double seconds = seconds_of(call, 2, false);
+    shortest = std::min(shortest, seconds);
+    spent += 2 * seconds;
+  }
   return static_cast<int>(std::clamp(std::ceil(turn / shortest), 1.0, 1000.0));
 }
 

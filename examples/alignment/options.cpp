@@ -81,9 +81,7 @@ std::string contradiction_of(const CLI::App& app, const Options& options) {
   if (options.pairs.format == PairFormat::kCmudict && given("--tokens"))
     return "--tokens is for --format tabs; of a dictionary letters and phonemes are read.";
   if (options.load.empty()) return {};
-  for (const char* option : {"--embed-dim", "--hidden"})
-    if (given(option)) return std::string(option) + " means a new model, not --load's.";
-  return {};
+  return shape_beside_load(app, {"--embed-dim", "--hidden"});
 }
 
 }  // namespace

@@ -64,11 +64,8 @@ void add_output_options(CLI::App& app, Options& options) {
 std::string contradiction_of(const CLI::App& app, const Options& options) {
   if (options.prompt && options.prompt->empty()) return "--prompt needs a character or more.";
   if (options.load.empty()) return contradiction(options.shape);
-  for (const char* option :
-       {"--layers", "--embed-dim", "--heads", "--kv-heads", "--hidden", "--context"}) {
-    if (app.count(option) > 0) return std::string(option) + " means a new model, not --load's.";
-  }
-  return {};
+  return shape_beside_load(
+      app, {"--layers", "--embed-dim", "--heads", "--kv-heads", "--hidden", "--context"});
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <attn/executor.hpp>
-#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +20,7 @@
 #include "../support/learning_rate.hpp"
 #include "../support/parallel_gradients.hpp"
 #include "../support/progress.hpp"
+#include "../support/training_clock.hpp"
 #include "decoder.hpp"
 #include "text_windows.hpp"
 
@@ -84,9 +84,9 @@ class Trainer {
   /// Ends early when the time is up or Ctrl-C was pressed. Between the points of the curve only the
   /// beginning of `validation` is judged.
   TrainingSummary train(std::span<const Index> text, std::span<const Index> validation) {
-    start_ = Clock::now();
+    clock_ = TrainingClock(options_.seconds);
     TrainingSummary summary;
-    while (summary.steps < options_.steps && !is_over()) {
+    while (summary.steps < options_.steps && !clock_.is_over()) {
       const Index until = std::min(summary.steps + options_.report_every, options_.steps);
       LossPoint point = run(text, summary.steps, until);
       summary.steps = point.step;
@@ -96,36 +96,24 @@ class Trainer {
       progress_.finish("validation loss " + fixed(point.validation, 4));
       summary.curve.push_back(point);
     }
-    summary.seconds = elapsed();
+    summary.seconds = clock_.seconds();
     summary.interrupted = interrupted();
     return summary;
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
-
-  double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-  bool is_over() const {
-    return interrupted() || (options_.seconds > 0 && elapsed() >= options_.seconds);
-  }
-  /// Of the steps or of the time, whichever is further.
-  double share_done(Index step) const {
-    const double steps = static_cast<double>(step + 1) / static_cast<double>(options_.steps);
-    return options_.seconds > 0 ? std::min(1.0, std::max(steps, elapsed() / options_.seconds))
-                                : steps;
-  }
-
   /// Steps `first` to `until`, or fewer.
   LossPoint run(std::span<const Index> text, Index first, Index until) {
     const Index characters = options_.batch_size * model_.shape().context;
     progress_.begin("step " + std::to_string(until) + "/" + std::to_string(options_.steps),
                     (until - first) * characters);
     LossPoint point{first, 0, 0};
-    while (point.step < until && (point.step == first || !is_over())) {
+    while (point.step < until && (point.step == first || !clock_.is_over())) {
       const float loss = differentiate(text);
       clip_gradients(gradients_.parameters(), options_.largest_gradient);
-      adam_.step(gradients_.parameters(),
-                 static_cast<float>(warmup_and_cosine(share_done(point.step))));
+      const double share = clock_.share_done(static_cast<double>(point.step + 1) /
+                                             static_cast<double>(options_.steps));
+      adam_.step(gradients_.parameters(), static_cast<float>(warmup_and_cosine(share)));
       progress_.advance(characters, loss);
       point.train += static_cast<double>(loss);
       ++point.step;
@@ -152,7 +140,7 @@ class Trainer {
   Random random_;
   Adam adam_;
   ParallelGradients<Decoder<float>> gradients_;
-  Clock::time_point start_{};
+  TrainingClock clock_{0};
 };
 
 }  // namespace examples

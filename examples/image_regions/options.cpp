@@ -94,12 +94,9 @@ void add_output_options(CLI::App& app, Options& options) {
 std::string contradiction_of(const CLI::App& app, const Options& options) {
   const std::string wrong = contradiction(options.files);
   if (!wrong.empty() || options.load.empty()) return wrong;
-  for (const char* option :
-       {"--features", "--attention", "--self-attention", "--heads", "--channels", "--attention-dim",
-        "--pooled", "--stride", "--patch", "--canvas"}) {
-    if (app.count(option) > 0) return std::string(option) + " means a new model, not --load's.";
-  }
-  return {};
+  return shape_beside_load(
+      app, {"--features", "--attention", "--self-attention", "--heads", "--channels",
+            "--attention-dim", "--pooled", "--stride", "--patch", "--canvas"});
 }
 
 }  // namespace

@@ -66,9 +66,7 @@ std::string contradiction_of(const CLI::App& app, const Options& options) {
   if (!options.ratings.empty() && app.count("--users") > 0)
     return "--users is for the made-up catalogue, not for --ratings.";
   if (options.load.empty()) return contradiction(options.shape);
-  for (const char* option : {"--layers", "--embed-dim", "--heads", "--context"})
-    if (app.count(option) > 0) return std::string(option) + " means a new model, not --load's.";
-  return {};
+  return shape_beside_load(app, {"--layers", "--embed-dim", "--heads", "--context"});
 }
 
 }  // namespace

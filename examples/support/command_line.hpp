@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdlib>
+#include <initializer_list>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -68,6 +69,14 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const
   if (wrong.empty()) return std::nullopt;
   std::cerr << app.get_name() << ": " << wrong << '\n';
   return kBadDataExitCode;
+}
+
+/// The sentence where one of the options that shape a new model was given beside --load.
+inline std::string shape_beside_load(const CLI::App& app,
+                                     std::initializer_list<const char*> options) {
+  for (const char* option : options)
+    if (app.count(option) > 0) return std::string(option) + " means a new model, not --load's.";
+  return {};
 }
 
 }  // namespace examples

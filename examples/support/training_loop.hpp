@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
@@ -20,6 +19,7 @@
 #include "parallel_gradients.hpp"
 #include "progress.hpp"
 #include "random.hpp"
+#include "training_clock.hpp"
 #include "weight_average.hpp"
 
 namespace examples {
@@ -66,12 +66,12 @@ class TrainingLoop {
 
   /// Leaves the model with the weights that were judged best.
   TrainingSummary run(const std::string& title, Index examples) {
-    start_ = Clock::now();
+    clock_ = TrainingClock(options_.seconds);
     std::vector<Index> order(static_cast<std::size_t>(examples));
     std::iota(order.begin(), order.end(), Index{0});
     TrainingSummary summary;
     Index epochs_since_best = 0;
-    while (summary.epochs < options_.epochs && !is_over()) {
+    while (summary.epochs < options_.epochs && !clock_.is_over()) {
       progress_.begin(title + ", epoch " + std::to_string(summary.epochs + 1) + "/" +
                           std::to_string(options_.epochs),
                       examples);
@@ -82,30 +82,21 @@ class TrainingLoop {
       if (options_.patience > 0 && epochs_since_best >= options_.patience) break;
     }
     if (!best_.empty()) set_weights(gradients_.parameters(), best_);
-    summary.seconds = elapsed();
+    summary.seconds = clock_.seconds();
     summary.interrupted = interrupted();
     return summary;
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
-
-  double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-  bool is_over() const {
-    return interrupted() || (options_.seconds > 0 && elapsed() >= options_.seconds);
-  }
-  /// Of the epochs or of the time, whichever is further.
   double share_done(Index epoch, Index first, Index examples) const {
-    const double epochs =
+    return clock_.share_done(
         (static_cast<double>(epoch) + static_cast<double>(first) / static_cast<double>(examples)) /
-        static_cast<double>(options_.epochs);
-    if (options_.seconds <= 0) return epochs;
-    return std::min(1.0, std::max(epochs, elapsed() / options_.seconds));
+        static_cast<double>(options_.epochs));
   }
 
   void run_epoch(std::span<const Index> order, Index epoch) {
     const auto examples = static_cast<Index>(order.size());
-    for (Index first = 0; first < examples && (first == 0 || !is_over());
+    for (Index first = 0; first < examples && (first == 0 || !clock_.is_over());
          first += options_.batch_size) {
       const Index size = std::min(options_.batch_size, examples - first);
       const std::uint64_t seed = random_.bits();
@@ -142,7 +133,7 @@ class TrainingLoop {
   ParallelGradients<Model> gradients_;
   Weights best_;
   double best_loss_ = 0;
-  Clock::time_point start_{};
+  TrainingClock clock_{0};
 };
 
 /// Trains the model on `examples` examples, see TrainingLoop.
