@@ -60,9 +60,11 @@ struct Legend {
     if (has_alignments) html += " <span class=\"ramp\"></span>";
     if (has_regions) html += " <span class=\"ramp image\"></span>";
     html += " full shade: the largest weight of its map</span>";
-    if (has_marked_tokens) html += "<span class=\"key\">" + escape_html(page.marked) + "</span>";
+    if (has_marked_tokens)
+      html += std::string("<span class=\"key\">") + escape_html(page.marked) + "</span>";
     if (has_truth)
-      html += "<span><i class=\"swatch truth\"></i>" + escape_html(page.truth) + "</span>";
+      html +=
+          std::string("<span><i class=\"swatch truth\"></i>") + escape_html(page.truth) + "</span>";
     if (has_regions)
       html += "<span><i class=\"swatch strongest\"></i>region of largest weight</span>";
     if (has_odd) html += "<span><i class=\"swatch odd\"></i>not a finite number</span>";
@@ -116,9 +118,9 @@ inline std::string heatmap_html(const HeatmapPage& page) {
         },
         page.maps[k]);
   }
-  std::string body = "<h1>" + escape_html(page.title) + "</h1>\n";
+  std::string body = std::string("<h1>") + escape_html(page.title) + "</h1>\n";
   for (const std::string& paragraph : page.intro)
-    body += "<p class=\"faint\">" + escape_html(paragraph) + "</p>\n";
+    body += std::string("<p class=\"faint\">") + escape_html(paragraph) + "</p>\n";
   body += legend.html(page);
   if (legend.has_marks) body += engine::heatmap::kMarkFilter;
   body += "<main>\n";

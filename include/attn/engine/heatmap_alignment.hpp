@@ -39,7 +39,7 @@ class AlignmentTable {
   }
 
   std::string html() const {
-    std::string table = "<table " + attributes() + ">\n";
+    std::string table = std::string("<table ") + attributes() + ">\n";
     if (has_labels()) table += head_row();
     table += "<tbody>\n";
     for (Index i = 0; i < n_q_; ++i) table += row(i);
@@ -83,7 +83,7 @@ class AlignmentTable {
   std::string head_row() const {
     std::string row = "<thead><tr><td></td>";
     for (Index j = 0; j < n_k(); ++j)
-      row += "<th scope=\"col\">" + escape_html(label(map_.keys, j)) + "</th>";
+      row += std::string("<th scope=\"col\">") + escape_html(label(map_.keys, j)) + "</th>";
     return row + "</tr></thead>\n";
   }
 
@@ -96,11 +96,12 @@ class AlignmentTable {
     }
     const std::string query = map_.query_name + " " + place(map_.queries, i) + "\n";
     std::string row = "<tr>";
-    if (has_labels()) row += "<th scope=\"row\">" + escape_html(label(map_.queries, i)) + "</th>";
+    if (has_labels())
+      row += std::string("<th scope=\"row\">") + escape_html(label(map_.queries, i)) + "</th>";
     for (Index j = 0; j < n_k(); ++j) {
       const std::string tooltip = weight_text(weight(i, j)) + "\n" + query + map_.key_name + " " +
                                   place(map_.keys, j) + share.times(weight(i, j));
-      row += "<td " + cell_attributes(weight(i, j), scale, tooltip) + "></td>";
+      row += std::string("<td ") + cell_attributes(weight(i, j), scale, tooltip) + "></td>";
     }
     return row + "</tr>\n";
   }
@@ -117,15 +118,15 @@ class AlignmentTable {
 };
 
 inline std::string card(const explain::AlignmentHeatmap& map) {
-  std::string panels = "<p class=\"full\">rows: " + escape_html(map.query_name) +
+  std::string panels = std::string("<p class=\"full\">rows: ") + escape_html(map.query_name) +
                        ", columns: " + escape_html(map.key_name) + "</p>\n<div class=\"panels\">\n";
   std::string beside_title;
   for (Index head = 0; head < map.heads; ++head) {
     const AlignmentTable table(map, head);
     panels += "<figure>";
     if (map.heads > 1) {
-      panels +=
-          "<figcaption>head " + std::to_string(head) + " " + table.full_shade() + "</figcaption>";
+      panels += std::string("<figcaption>head ") + std::to_string(head) + " " + table.full_shade() +
+                "</figcaption>";
     } else {
       beside_title = table.full_shade();
     }

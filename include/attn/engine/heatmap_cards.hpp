@@ -93,10 +93,10 @@ inline std::string cell_attributes(double weight, const Scale& scale, std::strin
   std::string tag = "class=\"cell";
   if (!std::isfinite(weight)) tag += " odd";
   tag += further_class;
-  tag += "\" data-weight=\"" + number_text(general, 6, weight);
-  tag += "\" style=\"--a:" + number_text(general, 3, scale.shade(weight));
+  tag += std::string("\" data-weight=\"") + number_text(general, 6, weight);
+  tag += std::string("\" style=\"--a:") + number_text(general, 3, scale.shade(weight));
   tag += further_style;
-  tag += "\" title=\"" + escape_html(tooltip) + "\"";
+  tag += std::string("\" title=\"") + escape_html(tooltip) + "\"";
   return tag;
 }
 
@@ -116,17 +116,17 @@ inline std::string framed(const auto& map, const std::string& beside_title,
     html += std::string("<span class=\"mark\">") +
             (is_right ? "&#10003; right" : "&#10007; wrong") + "</span>";
   }
-  if (!map.title.empty()) html += "<h2>" + escape_html(map.title) + "</h2>";
+  if (!map.title.empty()) html += std::string("<h2>") + escape_html(map.title) + "</h2>";
   html += beside_title + "</header>\n";
   for (const std::string& caption : map.captions)
-    html += "<p class=\"caption\">" + escape_html(caption) + "</p>\n";
+    html += std::string("<p class=\"caption\">") + escape_html(caption) + "</p>\n";
   return html + body + "</article>\n";
 }
 
 /// The attributes of what holds the cells of one map, which the keyboard can enter.
 inline std::string map_attributes(std::string_view kind, Index columns, const std::string& label) {
-  return "class=\"map " + std::string(kind) + "\" data-columns=\"" + std::to_string(columns) +
-         "\" tabindex=\"0\" aria-label=\"" + escape_html(label) + "\"";
+  return std::string("class=\"map ") + std::string(kind) + "\" data-columns=\"" +
+         std::to_string(columns) + "\" tabindex=\"0\" aria-label=\"" + escape_html(label) + "\"";
 }
 
 inline std::string card(const explain::TokenHeatmap& map) {
@@ -140,7 +140,8 @@ inline std::string card(const explain::TokenHeatmap& map) {
   for (const Index token : map.marked) marked[static_cast<std::size_t>(token)] = true;
   const std::string count = std::to_string(map.tokens.size());
 
-  std::string body = "<p " + map_attributes("tokens", 1, count + " tokens and their weights") +
+  std::string body = std::string("<p ") +
+                     map_attributes("tokens", 1, count + " tokens and their weights") +
                      " role=\"group\" dir=\"auto\">";
   for (std::size_t i = 0; i < map.tokens.size(); ++i) {
     const double weight = map.weights[static_cast<Index>(i)];
@@ -152,8 +153,8 @@ inline std::string card(const explain::TokenHeatmap& map) {
     const std::string tooltip = weight_text(weight) + "\n\"" + token + "\", index " +
                                 std::to_string(i) + " of " + count + share.times(weight);
     const std::string_view key = marked[i] ? " key" : "";
-    body += "<span " + cell_attributes(weight, scale, tooltip, key) + ">" + escape_html(token) +
-            "</span>";
+    body += std::string("<span ") + cell_attributes(weight, scale, tooltip, key) + ">" +
+            escape_html(token) + "</span>";
   }
   if (!map.between.empty()) body += escape_html(map.between.back());
   return framed(map, full_shade_note(weight_text(scale.largest)), body + "</p>\n");

@@ -20,7 +20,7 @@ namespace engine::heatmap {
 class Place {
  public:
   Place(std::size_t map, const std::string& title)
-      : text_("explain::heatmap_html: map " + std::to_string(map + 1)) {
+      : text_(std::string("explain::heatmap_html: map ") + std::to_string(map + 1)) {
     if (!title.empty()) text_ += " (\"" + title + "\")";
     text_ += ": ";
   }
@@ -131,7 +131,7 @@ inline void check_map(const Place& place, const explain::RegionHeatmap& map) {
                               std::ssize(map.regions), " boxes; each region needs one weight."});
   }
   for (std::size_t k = 0; k < map.regions.size(); ++k)
-    check_box(place, "region " + std::to_string(k), map.regions[k], map.image);
+    check_box(place, std::string("region ") + std::to_string(k), map.regions[k], map.image);
   if (map.truth) check_box(place, "the true box", *map.truth, map.image);
   check_weights(place, map.weights);
 }

@@ -112,7 +112,7 @@ class RegionPanels {
   std::string html() const {
     const Index columns = map_.regions.empty() ? map_.weights.cols() : 1;
     const std::string count = std::to_string(boxes_.size());
-    return "<div class=\"panels\" style=\"--image:url(" + image_uri(map_.image) +
+    return std::string("<div class=\"panels\" style=\"--image:url(") + image_uri(map_.image) +
            ");--rendering:" + (zoom() >= 2 ? "pixelated" : "auto") +
            "\">\n<figure><div class=\"picture\" role=\"img\" "
            "aria-label=\"the image\"" +
@@ -132,7 +132,7 @@ class RegionPanels {
     return fit >= 1 ? std::min(std::floor(fit), 12.) : fit;
   }
   std::string size() const {
-    return " style=\"width:" +
+    return std::string(" style=\"width:") +
            number_text(general, 6, zoom() * static_cast<double>(map_.image.cols)) +
            "px;aspect-ratio:" + std::to_string(map_.image.cols) + "/" +
            std::to_string(map_.image.rows) + "\"";
@@ -143,12 +143,14 @@ class RegionPanels {
       return number_text(general, 4, 100 * static_cast<double>(part) / static_cast<double>(whole)) +
              "%";
     };
-    return "left:" + share(box.left, map_.image.cols) + ";top:" + share(box.top, map_.image.rows) +
+    return std::string("left:") + share(box.left, map_.image.cols) +
+           ";top:" + share(box.top, map_.image.rows) +
            ";width:" + share(box.cols, map_.image.cols) +
            ";height:" + share(box.rows, map_.image.rows);
   }
   std::string frame(std::string_view kind, const Box& box) const {
-    return "<i class=\"box " + std::string(kind) + "\" style=\"" + placed(box) + "\"></i>";
+    return std::string("<i class=\"box ") + std::string(kind) + "\" style=\"" + placed(box) +
+           "\"></i>";
   }
   std::string truth() const { return map_.truth ? frame("truth", *map_.truth) : std::string(); }
 
@@ -183,9 +185,10 @@ class RegionPanels {
           std::to_string(boxes_.size()) + ": rows " + std::to_string(box.top) + " to " +
           std::to_string(box.top + box.rows - 1) + ", columns " + std::to_string(box.left) +
           " to " + std::to_string(box.left + box.cols - 1) + share_.times(weight);
-      html += "<i " +
-              cell_attributes(weight, scale_, tooltip, {},
-                              ";" + placed(box) + ";z-index:" + std::to_string(rank[k] + 1)) +
+      html += std::string("<i ") +
+              cell_attributes(
+                  weight, scale_, tooltip, {},
+                  std::string(";") + placed(box) + ";z-index:" + std::to_string(rank[k] + 1)) +
               "></i>";
     }
     return html;
