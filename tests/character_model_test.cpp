@@ -24,16 +24,7 @@ namespace examples {
 namespace {
 
 TEST(RmsNorm, GradientsAreThoseOfCentralDifferences) {
-  RmsNorm<double> norm(5);
-  Doubles X = random_doubles(3, 5, 1);
-  const Doubles dY = random_doubles(3, 5, 2);
-  std::vector<BasicParameter<double>> parameters;
-  norm.append_parameters(parameters, "norm");
-  disturb(parameters);
-  const auto loss = [&] { return norm.forward(X).cwiseProduct(dY).sum(); };
-  const Doubles dX = norm.backward(X, dY);
-  expect_gradient(X.data(), dX.data(), X.size(), loss, "X");
-  expect_parameter_gradients(parameters, loss);
+  expect_row_layer_gradients(RmsNorm<double>(5));
 }
 
 TEST(RmsNorm, GivesRowsOfMeanSquareOne) {

@@ -60,4 +60,18 @@ inline void disturb(std::vector<BasicParameter<double>>& parameters) {
       p.value(i) += 0.3 * static_cast<double>(random.normal());
 }
 
+/// Of a layer for rows of five features: by its input and by its parameters.
+template <class Layer>
+void expect_row_layer_gradients(Layer layer) {
+  Doubles X = random_doubles(3, 5, 1);
+  const Doubles dY = random_doubles(3, 5, 2);
+  std::vector<BasicParameter<double>> parameters;
+  layer.append_parameters(parameters, "layer");
+  disturb(parameters);
+  const auto loss = [&] { return layer.forward(X).cwiseProduct(dY).sum(); };
+  const Doubles dX = layer.backward(X, dY);
+  expect_gradient(X.data(), dX.data(), X.size(), loss, "X");
+  expect_parameter_gradients(parameters, loss);
+}
+
 }  // namespace examples
