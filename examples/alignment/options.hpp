@@ -2,10 +2,10 @@
 // The command line of the alignment example.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "../support/parsed.hpp"
 #include "dates.hpp"
 #include "pair_reader.hpp"
 #include "training.hpp"
@@ -28,10 +28,7 @@ struct Options {
   bool quiet = false;
 };
 
-struct ParsedOptions {
-  Options options;
-  std::optional<int> exit_code{};  // set where there is nothing left to do
-};
+using ParsedOptions = Parsed<Options>;
 
 /// Prints help, or one sentence on what is wrong.
 ParsedOptions parse_options(int argc, const char* const* argv);

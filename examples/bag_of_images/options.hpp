@@ -2,10 +2,10 @@
 // The command line of the bags of images.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "../support/image_files.hpp"
+#include "../support/parsed.hpp"
 #include "experiment.hpp"
 
 namespace examples {
@@ -18,10 +18,7 @@ struct Options {
   bool quiet = false;
 };
 
-struct ParsedOptions {
-  Options options;
-  std::optional<int> exit_code{};  // set where there is nothing left to do
-};
+using ParsedOptions = Parsed<Options>;
 
 /// Prints help, or one sentence on what is wrong.
 ParsedOptions parse_options(int argc, const char* const* argv);

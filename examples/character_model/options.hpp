@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "../support/parsed.hpp"
 #include "../support/text_file.hpp"
 #include "decoder.hpp"
 #include "sampling.hpp"
@@ -26,10 +27,7 @@ struct Options {
   bool quiet = false;
 };
 
-struct ParsedOptions {
-  Options options;
-  std::optional<int> exit_code{};  // set where there is nothing left to do
-};
+using ParsedOptions = Parsed<Options>;
 
 /// Prints help, or one sentence on what is wrong.
 ParsedOptions parse_options(int argc, const char* const* argv);

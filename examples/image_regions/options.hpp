@@ -8,6 +8,7 @@
 
 #include "../support/cluttered_canvas.hpp"
 #include "../support/image_files.hpp"
+#include "../support/parsed.hpp"
 #include "../support/training_loop.hpp"
 #include "region_shape.hpp"
 
@@ -40,12 +41,7 @@ struct Options {
   bool quiet = false;
 };
 
-/// The options, or the exit code where the command line ends the program: 0 after --help, 2 after
-/// one sentence about what is wrong.
-struct ParsedOptions {
-  Options options{};
-  std::optional<int> exit_code{};
-};
+using ParsedOptions = Parsed<Options>;
 
 ParsedOptions parse_options(int argc, const char* const* argv);
 

@@ -2,9 +2,9 @@
 // The command line of the recommender.
 #pragma once
 
-#include <optional>
 #include <string>
 
+#include "../support/parsed.hpp"
 #include "../support/text_file.hpp"
 #include "settings.hpp"
 
@@ -26,10 +26,7 @@ struct Options {
   bool quiet = false;
 };
 
-struct ParsedOptions {
-  Options options;
-  std::optional<int> exit_code{};  // set where there is nothing left to do
-};
+using ParsedOptions = Parsed<Options>;
 
 /// Prints help, or one sentence on what is wrong.
 ParsedOptions parse_options(int argc, const char* const* argv);

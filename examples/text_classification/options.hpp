@@ -2,10 +2,10 @@
 // The command line of text_classification.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "../support/parsed.hpp"
 #include "datasets.hpp"
 #include "experiment.hpp"
 #include "saved_model.hpp"
@@ -26,12 +26,7 @@ struct Options {
   bool quiet = false;
 };
 
-/// The options, or the exit code where the command line ends the program: 0 after --help, 2 after
-/// one sentence about what is wrong.
-struct ParsedOptions {
-  Options options{};
-  std::optional<int> exit_code{};
-};
+using ParsedOptions = Parsed<Options>;
 
 ParsedOptions parse_options(int argc, const char* const* argv);
 
