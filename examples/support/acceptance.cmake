@@ -23,6 +23,20 @@ function(expect code)
   set(OUTPUT "${out}${err}" PARENT_SCOPE)
 endfunction()
 
+# expect_unwritable(OPTIONS <option>... TRAINING <regex> ARGS <argument>...): a path that cannot be
+# written is refused, and before the training, whose progress would match the expression.
+function(expect_unwritable)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "TRAINING" "OPTIONS;ARGS")
+  foreach(option IN LISTS arg_OPTIONS)
+    expect(2 ARGS ${arg_ARGS} --${option} missing/folder/file
+      SAYS "missing/folder/file: the file cannot be written."
+    )
+    if(OUTPUT MATCHES "${arg_TRAINING}")
+      message(SEND_ERROR "a path that cannot be written was noticed after the training")
+    endif()
+  endforeach()
+endfunction()
+
 # expect_interruptible(SECONDS <n> SAYS <text>... [FLAG <key>...] ARGS <argument>...): Ctrl-C after
 # some seconds ends the program with 130; what is there is reported, and the metrics hold true under
 # the keys FLAG.

@@ -33,12 +33,5 @@ expect(2 ARGS --pairs no_tab.txt --tokens words --translate "　"
 string(REPEAT "1.1.1999;" 300 many)
 string(REPLACE ";" " " many "${many}")
 expect(2 ARGS --translate ${many} SAYS "--translate: this text has 2700 bytes, and up to 2000 are")
-# Before the training, not after it.
-foreach(option save metrics html svg)
-  expect(2 ARGS --${option} missing/folder/file
-    SAYS "missing/folder/file: the file cannot be written.")
-  if(OUTPUT MATCHES "epoch")
-    message(SEND_ERROR "a path that cannot be written was noticed after the training")
-  endif()
-endforeach()
+expect_unwritable(OPTIONS save metrics html svg TRAINING "epoch")
 expect(0 ARGS --help SAYS "--translate")

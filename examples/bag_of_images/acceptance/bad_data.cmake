@@ -35,12 +35,5 @@ expect(2 ARGS --images cut.idx SAYS "--images and --labels need each other.")
 expect(2 ARGS --no-such-option SAYS "no-such-option")
 expect(2 ARGS --bags 0 SAYS "--bags")
 expect(2 ARGS --attention max SAYS "--attention")
-# Before the training, not after it.
-foreach(option metrics html)
-  expect(2 ARGS --${option} missing/folder/file
-    SAYS "missing/folder/file: the file cannot be written.")
-  if(OUTPUT MATCHES "trainings")
-    message(SEND_ERROR "a path that cannot be written was noticed after the training")
-  endif()
-endforeach()
+expect_unwritable(OPTIONS metrics html TRAINING "trainings")
 expect(0 ARGS --help SAYS "--target" "--test-images")

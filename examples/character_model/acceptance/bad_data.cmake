@@ -28,12 +28,5 @@ if(NOT result EQUAL 2 OR NOT err MATCHES "--prompt needs a character or more.")
   message(SEND_ERROR "an empty prompt ends with ${result}: ${err}")
 endif()
 expect(2 ARGS --prompt "#" SAYS "--prompt: the model does not know the character '#'")
-# Before the training, not after it.
-foreach(option save metrics html)
-  expect(2 ARGS --${option} missing/folder/file
-    SAYS "missing/folder/file: the file cannot be written.")
-  if(OUTPUT MATCHES "step")
-    message(SEND_ERROR "a path that cannot be written was noticed after the training")
-  endif()
-endforeach()
+expect_unwritable(OPTIONS save metrics html TRAINING "step")
 expect(0 ARGS --help SAYS "--temperature")

@@ -38,12 +38,5 @@ expect(2 ARGS --dropout nan SAYS "--dropout: nan is no number.")
 expect(2 ARGS --heads 5 SAYS "--heads must divide --embed-dim.")
 expect(2 ARGS --titles titles.csv SAYS "--titles names the items of --ratings, which is missing.")
 expect(2 ARGS --ratings good.csv --users 7 SAYS "--users is for the made-up catalogue")
-# Before the training, not after it.
-foreach(option save metrics html)
-  expect(2 ARGS --ratings good.csv --${option} missing/folder/file
-    SAYS "missing/folder/file: the file cannot be written.")
-  if(OUTPUT MATCHES "epoch")
-    message(SEND_ERROR "a path that cannot be written was noticed after the training")
-  endif()
-endforeach()
+expect_unwritable(OPTIONS save metrics html TRAINING "epoch" ARGS --ratings good.csv)
 expect(0 ARGS --help SAYS "--min-ratings")

@@ -33,12 +33,5 @@ expect(2 ARGS --train good.tsv SAYS "there is nothing to test with")
 expect(2 ARGS --train good.tsv --test good.tsv --cross-validate 3 SAYS "only one of")
 expect(2 ARGS --no-such-option SAYS "no-such-option")
 expect(2 ARGS --attention quadratic SAYS "quadratic")
-# Before the training, not after it.
-foreach(option save metrics html)
-  expect(2 ARGS --train good.tsv --test good.tsv --${option} missing/folder/file
-    SAYS "missing/folder/file: the file cannot be written.")
-  if(OUTPUT MATCHES "epoch")
-    message(SEND_ERROR "a path that cannot be written was noticed after the training")
-  endif()
-endforeach()
+expect_unwritable(OPTIONS save metrics html TRAINING "epoch" ARGS --train good.tsv --test good.tsv)
 expect(0 ARGS --help SAYS "--cross-validate")
