@@ -53,6 +53,17 @@ TEST(Plan, NamesThePathThatSizesTake) {
   EXPECT_EQ(reasons_of(plan_of({.n_q = 100, .n_k = 100, .d = 8}, attn::Causal{})), 0);
 }
 
+TEST(Plan, KnowsSizesOfTypes) {
+  const Eigen::Matrix<float, 2, 4> few = Eigen::Matrix<float, 2, 4>::Ones();
+  const Plan plan = attn::plan(few, few, few);
+  EXPECT_EQ(plan.path, Plan::Path::fixed);
+  EXPECT_EQ(plan.tasks, 1);
+  std::ostringstream out;
+  out << plan;
+  EXPECT_NE(out.str().find("products of the sizes in the types\n  kernel"), std::string::npos);
+  EXPECT_NE(attn::plan(few, few, few, attn::Causal{}).path, Plan::Path::fixed);
+}
+
 TEST(Plan, KnowsTheSizesOfTheCall) {
   const attn::Heads heads{.query = 4, .key_value = 2};
   const Plan plan =
@@ -251,7 +262,7 @@ TEST(Plan, PrintsItself) {
       out.str(),
       "attention of 96 queries over 128 keys, d 8, d_v 4, heads 1 on 1, batches 1\n"
       "  path     tiles, one walk over the keys\n"
-      "  tiles    24 queries x 64 keys, 96 queries a block: 0 empty, 1 full, 3 mixed\n"
+      "  tiles    24 queries x 48 keys, 96 queries a block: 0 empty, 1 full, 3 mixed\n"
       "  kernel   24 x 4 products in registers, 8 numbers a packet (AVX2 and FMA)\n"
       "  work     1 task, 1 thread, 20 KiB of scratch\n"
       "  parts    ScaledDotProduct, score_mod, Causal, Softmax\n"

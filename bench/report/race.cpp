@@ -31,17 +31,33 @@ double seconds_of(const Call& call, int repetitions, bool cpu_time) {
   return (now(cpu_time) - start) / repetitions;
 }
 
-/// A turn lasts 20 microseconds or more, long against the clock's own cost. The first calls of a
-/// process are slow (pages, symbols), and would leave a short call a turn that is mostly cold.
+/// A turn lasts a millisecond or more: long against what the caches forget while others are at it.
+constexpr double turn = 1e-3;
+
+/// Repetitions that fill a turn. The first calls of a process are slow (pages, symbols), and would
+/// leave a short call a turn that is too short.
 int repetitions_a_turn(const Call& call) {
-  constexpr double turn = 20e-6;
   double shortest = seconds_of(call, 1, false), spent = shortest;
-  for (int tries = 0; tries < 20 && spent < 50 * turn; ++tries) {
+  for (int tries = 0; tries < 20 && spent < turn; ++tries) {
     const double seconds = seconds_of(call, 2, false);
     shortest = std::min(shortest, seconds);
     spent += 2 * seconds;
   }
-  return static_cast<int>(std::clamp(std::ceil(turn / shortest), 1.0, 1000.0));
+  return static_cast<int>(std::clamp(std::ceil(turn / shortest), 1.0, 1e5));
+}
+
+/// FLOP/s of the FMA probe in a turn as long as that of a call, for the clock falls under a load
+/// that lasts.
+double peak_of_a_turn(const Probes& probes, double seconds) {
+  constexpr int most = 20;
+  const double start = now(false);
+  double sum = 0;
+  int measured = 0;
+  do {
+    sum += probes.fma();
+    ++measured;
+  } while (measured < most && now(false) - start < seconds);
+  return sum / measured;
 }
 
 double median(std::vector<double> values) {
@@ -64,10 +80,7 @@ Race race(const std::vector<Call>& calls, const Probes& probes, const Settings& 
          (now(false) - start < settings.seconds && rounds < most_rounds)) {
     for (std::size_t c = 0; c < calls.size(); ++c)
       turns[c].push_back(seconds_of(calls[c], repetitions[c], settings.cpu_time));
-    // The probe is short, and the first after other work often finds a slower clock.
-    double peak = 0;
-    for (int probe = 0; probe < 3; ++probe) peak = std::max(peak, probes.fma());
-    peaks.push_back(peak);
+    peaks.push_back(peak_of_a_turn(probes, turns[0].back() * repetitions[0]));
     product_turns.push_back(seconds_of(probes.product, 1, settings.cpu_time));
     ++rounds;
   }

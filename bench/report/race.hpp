@@ -2,9 +2,9 @@
 // Calls that take turns in one process, and with them two probes of the machine: the FMA peak of
 // this build's instruction set and a product of Eigen's, 512 x 512 x 512.
 //
-// Every call counts with its median turn: every turn stands beside a turn of the others, so that
-// a neighbour on the machine or a change of its clock meets all of them alike. The best turns are
-// kept as well; among those the short probes are often the only ones that met a higher clock.
+// Every call counts with its median turn: every turn stands beside a turn of the others, and the
+// FMA probe's is as long as the first call's, so that a neighbour on the machine or a change of its
+// clock meets all of them alike. The best turns are kept as well.
 #pragma once
 
 #include <functional>

@@ -18,6 +18,7 @@
 
 #include <attn/concepts.hpp>
 #include <attn/config.hpp>
+#include <attn/engine/fixed.hpp>
 #include <attn/engine/front.hpp>
 #include <attn/result.hpp>
 #include <attn/tensor_view.hpp>
@@ -51,11 +52,15 @@ template <class Q, class K, class V, class... Parts>
 auto attention(const Q& q, const K& k, const V& v, Parts&&... parts) {
   constexpr bool valid = engine::diagnose_call<Q, K, V, Parts...>() && engine::diagnose_matrix<Q>();
   if constexpr (valid) {
+    if constexpr (engine::takes_fixed_path<Q, K, V, Parts...>) {
+      engine::OutputOf<Q, V> output;
+      if (engine::attend_fixed(q, k, v, output)) return output;
+    }
     engine::ForwardResults<Q, V, Parts...> results;
     engine::with_inputs(
         "attention", q, k, v,
         [&](const auto& in) {
-          engine::forward_call("attention", in, results.resize(in, true, false, false), parts...);
+          engine::forward_call("attention", in, results.resize(in, true, false), parts...);
         },
         parts...);
     return std::move(results.output);
@@ -86,7 +91,7 @@ void attention_into(O&& o, const Q& q, const K& k, const V& v, Parts&&... parts)
         name, q, k, v,
         [&](const auto& in) {
           engine::with_output<typename Q::Scalar>(name, o, in.q.heads(), [&](const auto& view) {
-            engine::forward_call(name, in, {view, {}, {}}, parts...);
+            engine::forward_call(name, in, {view, {}}, parts...);
           });
         },
         parts...);
@@ -102,8 +107,7 @@ auto attention_forward(const Q& q, const K& k, const V& v, Parts&&... parts) {
     engine::with_inputs(
         "attention_forward", q, k, v,
         [&](const auto& in) {
-          engine::forward_call("attention_forward", in, results.resize(in, true, true, false),
-                               parts...);
+          engine::forward_call("attention_forward", in, results.resize(in, true, true), parts...);
         },
         parts...);
     return Forward<decltype(results.output), decltype(results.log_sum_exp),
@@ -122,7 +126,7 @@ void attention_forward_into(TensorView<T> o, TensorView<Accumulator<T>> log_sum_
   constexpr bool valid = engine::diagnose_call<View, View, View, Parts...>();
   if constexpr (valid)
     engine::forward_call("attention_forward_into", engine::Inputs<T>{q, k, v},
-                         engine::Outputs<T, Accumulator<T>>{o, log_sum_exp, {}}, parts...);
+                         engine::Outputs<T, Accumulator<T>>{o, log_sum_exp}, parts...);
 }
 
 /// The same into matrices: any writable expressions, log_sum_exp n_q x heads.
@@ -140,7 +144,7 @@ void attention_forward_into(O&& o, L&& log_sum_exp, const Q& q, const K& k, cons
           const Index heads = in.q.heads();
           engine::with_output<T>(name, o, heads, [&](const auto& O_) {
             engine::with_output<Accumulator<T>>(name, log_sum_exp, heads, [&](const auto& L_) {
-              engine::forward_call(name, in, {O_, L_, {}}, parts...);
+              engine::forward_call(name, in, {O_, L_}, parts...);
             });
           });
         },
@@ -158,7 +162,7 @@ auto attention_weights(const Q& q, const K& k, Parts&&... parts) {
     engine::with_inputs(
         "attention_weights", q, k, k,
         [&](const auto& in) {
-          engine::forward_call("attention_weights", in, results.resize(in, false, false, true),
+          engine::forward_call("attention_weights", in, results.resize_weights(in, false),
                                parts...);
         },
         parts...);
@@ -177,7 +181,7 @@ void attention_weights_into(TensorView<T> weights, engine::Read<T> q, engine::Re
     const char* name = "attention_weights_into";
     engine::check_is_there(name, "P", weights);
     engine::forward_call(name, engine::Inputs<T>{q, k, k},
-                         engine::Outputs<T, Accumulator<T>>{{}, {}, weights}, parts...);
+                         engine::WeightedOutputs<T, Accumulator<T>>{{}, weights}, parts...);
   }
 }
 
@@ -190,7 +194,7 @@ auto attention_with_weights(const Q& q, const K& k, const V& v, Parts&&... parts
     engine::with_inputs(
         "attention_with_weights", q, k, v,
         [&](const auto& in) {
-          engine::forward_call("attention_with_weights", in, results.resize(in, true, false, true),
+          engine::forward_call("attention_with_weights", in, results.resize_weights(in, true),
                                parts...);
         },
         parts...);
@@ -212,7 +216,7 @@ void attention_with_weights_into(TensorView<T> o, engine::Written<T> weights, en
     engine::check_is_there(name, "O", o);
     engine::check_is_there(name, "P", weights);
     engine::forward_call(name, engine::Inputs<T>{q, k, v},
-                         engine::Outputs<T, Accumulator<T>>{o, {}, weights}, parts...);
+                         engine::WeightedOutputs<T, Accumulator<T>>{{o, {}}, weights}, parts...);
   }
 }
 

@@ -120,8 +120,8 @@ class MultiHeadAttention {
           project(trace, parts...);
           const engine::Inputs<T> in = inputs_of(trace);
           Tokens P(in.q.batches() * in.q.heads() * in.n_q(), in.n_k());
-          engine::Outputs<T, A> out{{}, {}, {}, true};
-          out.weights = bhtd(P.data(), in.q.batches(), in.q.heads(), in.n_q(), in.n_k());
+          const engine::WeightedOutputs<T, A> out{
+              {{}, {}, true}, bhtd(P.data(), in.q.batches(), in.q.heads(), in.n_q(), in.n_k())};
           engine::forward_call(name, in, out, parts...);
           return P;
         },
@@ -330,7 +330,6 @@ class MultiHeadAttention {
     trace.attended.resize(trace.input[0].rows(), sizes_.embed_dim);
     const engine::Outputs<T, A> out{attended_view<T>(trace, trace.attended),
                                     bhtd(log_sum_exp, in.q.batches(), in.q.heads(), in.n_q(), 1),
-                                    {},
                                     true};
     engine::forward_call(name, in, out, parts...);
   }

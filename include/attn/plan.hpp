@@ -17,6 +17,7 @@
 
 #include <attn/concepts.hpp>
 #include <attn/config.hpp>
+#include <attn/engine/fixed.hpp>
 #include <attn/engine/front.hpp>
 #include <attn/engine/plan_reasons.hpp>
 #include <attn/engine/row_kernel.hpp>
@@ -30,6 +31,7 @@ ATTN_BEGIN_NAMESPACE
 /// of all heads that share keys) against up to tile_keys keys.
 struct Plan {
   enum class Path {
+    fixed,     ///< sizes known to the compiler: unrolled products, unless scores are far from zero
     loops,     ///< plain loops for a few numbers
     small,     ///< panels of queries against all keys at once, where they lie
     decoding,  ///< few queries: lanes along the features, K and V read once for a group of heads
@@ -64,6 +66,8 @@ struct Plan {
 /// A name of a path, as it is printed.
 inline const char* to_string(Plan::Path path) {
   switch (path) {
+    case Plan::Path::fixed:
+      return "products of the sizes in the types";
     case Plan::Path::loops:
       return "plain loops";
     case Plan::Path::small:
@@ -87,7 +91,7 @@ inline std::ostream& operator<<(std::ostream& out, const Plan& p) {
   out << "attention of " << p.n_q << " queries over " << p.n_k << " keys, d " << p.d << ", d_v "
       << p.d_v << ", heads " << p.heads << " on " << p.key_heads << ", batches " << p.batches
       << "\n  path     " << to_string(p.path) << '\n';
-  if (p.path != Plan::Path::loops)
+  if (p.path != Plan::Path::loops && p.path != Plan::Path::fixed)
     out << "  tiles    " << p.tile_queries << " queries x " << p.tile_keys << " keys, "
         << p.block_queries << " queries a block: " << p.empty_tiles << " empty, " << p.full_tiles
         << " full, " << p.mixed_tiles << " mixed\n  kernel   " << p.kernel_rows << " x "
@@ -213,7 +217,7 @@ void plan_decoding(const Inputs<T>& in, const Program& program, const Executor& 
 template <class T, class Program, class Executor>
 ForwardPath plan_call(const Inputs<T>& in, const Program& program, const Executor& executor,
                       Plan& plan) {
-  const ForwardPath path = forward_path<Program>(in, false);
+  const ForwardPath path = forward_path<Program>(in);
   switch (path) {
     case ForwardPath::loops:
       plan.path = Plan::Path::loops;
@@ -293,9 +297,10 @@ void add_reasons(const Inputs<T>& in, const Program& program, const Executor& ex
 /// Tells which path attention(Q, K, V, parts...) takes and which tiles, and why no faster one.
 ///
 /// Params   those of attention, which is checked as it would be (ShapeError, ValueError)
-/// Path     chosen by the functions that the call itself asks. attention_weights always takes tiles
-///          with two walks. Packed sequences each have a path; that of the largest is told, with
-///          the tiles of all
+/// Path     chosen by the functions that the call itself asks. That of sizes in the types is
+///          attention's alone, and left where |S| as a matrix reaches 64. attention_weights always
+///          takes tiles with two walks. Packed sequences each have a path; that of the largest is
+///          told, with the tiles of all
 /// Cost     the masks are asked for the verdict of every tile once; nothing else is computed
 /// Example  examples/explain.cpp
 template <class Q, class K, class V, class... Parts>
@@ -314,7 +319,9 @@ Plan plan(const Q& q, const K& k, const V& v, Parts&&... parts) {
       result.lanes = engine::Pack<Accumulator<T>>::width;
       result.instructions = engine::instruction_set;
       engine::ForwardPath path{};
-      if constexpr (engine::is_packed<Parts...>)
+      if constexpr (engine::takes_fixed_path<Q, K, V, Parts...>)
+        result.path = Plan::Path::fixed, result.tasks = 1;
+      else if constexpr (engine::is_packed<Parts...>)
         path = engine::plan_sequences(in, engine::part_of<role::sequences>(nullptr, parts...),
                                       program, executor, result);
       else

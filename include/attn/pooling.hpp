@@ -117,9 +117,9 @@ class AttentionPooling {
     result.output.resize(batches, tokens.features());
     result.weights.resize(batches, tokens.tokens());
     result.log_sum_exp.resize(batches);
-    auto outputs = engine::Outputs<T, Accumulator<T>>{
-        output_view(result.output.data(), result.output),
-        {result.log_sum_exp.data(), {batches, 1, 1, 1}, {1, 0, 0, 0}},
+    const engine::WeightedOutputs<T, Accumulator<T>> outputs{
+        {output_view(result.output.data(), result.output),
+         {result.log_sum_exp.data(), {batches, 1, 1, 1}, {1, 0, 0, 0}}},
         output_view(result.weights.data(), result.weights)};
     const auto score = additive();
     engine::forward_call("AttentionPooling", engine::Inputs<T>{no_query(batches), tokens, tokens},

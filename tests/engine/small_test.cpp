@@ -36,7 +36,7 @@ ForwardPath path_of(const Problem<T>& p) {
   return attn::engine::with_program<T>(p.Q.rows(), p.K.rows(), [&](const auto& program) {
     using Program = std::remove_cvref_t<decltype(program)>;
     return attn::engine::forward_path<Program>(
-        attn::engine::Inputs<T>{attn::view(p.Q), attn::view(p.K), attn::view(p.V)}, false);
+        attn::engine::Inputs<T>{attn::view(p.Q), attn::view(p.K), attn::view(p.V)});
   });
 }
 

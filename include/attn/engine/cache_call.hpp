@@ -174,7 +174,7 @@ void attend_given(O&& o, const Q& Q_, const CacheShape& cache, F&& run, const Pa
       "attend_into", Q_, cache,
       [&](const TensorView<const T>& q) {
         with_output<T>("attend_into", o, q.heads(), [&](const auto& view) {
-          run(q, Outputs<T, Accumulator<T>>{view, {}, {}});
+          run(q, Outputs<T, Accumulator<T>>{view, {}});
         });
       },
       parts...);

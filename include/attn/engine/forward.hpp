@@ -34,8 +34,17 @@ template <class T, class A>
 struct Outputs {
   TensorView<T> output;       ///< {batch, head, n_q, d_v}
   TensorView<A> log_sum_exp;  ///< {batch, head, n_q, 1}
-  TensorView<T> weights;      ///< {batch, head, n_q, n_k}
   bool are_new = false;       ///< made for this call: of the right shape, and apart from the inputs
+};
+
+/// The weights as well. A type of its own: calls without them do not compile what makes them.
+template <class T, class A>
+struct WeightedOutputs : Outputs<T, A> {
+  TensorView<T> weights;  ///< {batch, head, n_q, n_k}
+};
+template <class Out>
+inline constexpr bool has_weights = requires(const Out& out) {
+  out.weights;
 };
 
 /// Two numbers a row, from which a normaliser makes weights of scores.
@@ -280,9 +289,37 @@ void forward_fused(const Walk& walk, const Scratch& scratch, const Outputs<T, A>
   write_log_sum_exp(scratch.online, out.log_sum_exp, walk.block());
 }
 
+/// The rows of a block of weights.
+template <class Walk, class Out>
+void clear_weights(const Walk& walk, const Out& out) {
+  if constexpr (has_weights<Out>) {
+    const QueryBlock& block = walk.block();
+    if (out.weights.data)
+      tokens_of(out.weights, block.batch, block.head)
+          .visit_rows(block.first, block.count, [](auto rows) { rows.setZero(); });
+  }
+}
+
+/// The weights of a tile go to where they belong.
+template <class Walk, class Out>
+void write_weights(const Walk& walk, const KeyTile& tile, const Out& out) {
+  if constexpr (has_weights<Out>) {
+    const QueryBlock& block = walk.block();
+    const Panel& panel = tile.panel;
+    if (out.weights.data)
+      tokens_of(out.weights, block.batch, block.head)
+          .visit_rows(block.first + panel.first, panel.count, [&](auto rows) {
+            using T = typename decltype(rows)::Scalar;
+            rows.middleCols(tile.first, tile.count) =
+                walk.scratch().s.const_map(panel.count, tile.count).template cast<T>();
+          });
+  }
+}
+
 /// Two walks: the numbers of the rows, then the weights.
-template <class Walk, class Scratch, class T, class A>
-void forward_two_walks(const Walk& walk, const Scratch& scratch, const Outputs<T, A>& out) {
+template <class Walk, class Scratch, class Out>
+void forward_two_walks(const Walk& walk, const Scratch& scratch, const Out& out) {
+  using A = typename Walk::A;
   using Normalizer = typename std::remove_cvref_t<decltype(walk.call().program)>::NormalizerPart;
   const QueryBlock& block = walk.block();
   if (Normalizer::statistic != RowStatistic::sum_of_exp && out.log_sum_exp.data)
@@ -290,17 +327,10 @@ void forward_two_walks(const Walk& walk, const Scratch& scratch, const Outputs<T
   gather_rows(walk, scratch);
   write_log_sum_exp(scratch.online, out.log_sum_exp, block);
   std::fill_n(scratch.output, padded<A>(block.count) * grouped(walk.call().in.v.features()), A(0));
-  const Slice<T> weights(out.weights, block.batch, block.head);
-  if (out.weights.data)
-    weights.visit_rows(block.first, block.count, [](auto rows) { rows.setZero(); });
+  clear_weights(walk, out);
   for_each_weights(walk, scratch, [&](const KeyTile& tile, bool careful) {
-    const Panel& panel = tile.panel;
     if (out.output.data) add_output<false>(walk, tile, scratch, careful);
-    if (out.weights.data)
-      weights.visit_rows(block.first + panel.first, panel.count, [&](auto rows) {
-        rows.middleCols(tile.first, tile.count) =
-            walk.scratch().s.const_map(panel.count, tile.count).template cast<T>();
-      });
+    write_weights(walk, tile, out);
   });
   write_output(walk, scratch, false, out.output);
 }
@@ -351,7 +381,7 @@ template <class T, class Tokens, class Program, class Executor>
 bool ran_small(const Inputs<T, Tokens>& in, const Program& program, const Executor& executor,
                Workspace& workspace, const Outputs<T, typename Program::Accumulator>& out) {
   using A = typename Program::Accumulator;
-  const ForwardPath path = forward_path<Program>(in, out.weights.data != nullptr);
+  const ForwardPath path = forward_path<Program>(in);
   if constexpr (may_loop<T, Tokens, Program>) {
     if (path == ForwardPath::loops) {
       Arena unused;
@@ -410,20 +440,22 @@ void run_tasks(const C& call, Index tasks, const Executor& executor, Workspace& 
   });
 }
 
-template <class T, class Tokens, class Program, class Executor>
+/// out: Outputs or WeightedOutputs.
+template <class T, class Tokens, class Program, class Executor, class Out>
 void run_forward(const Inputs<T, Tokens>& in, const Program& program, const Executor& executor,
-                 Workspace& workspace, const Outputs<T, typename Program::Accumulator>& out) {
-  if (ran_small(in, program, executor, workspace, out)) return;
+                 Workspace& workspace, const Out& out) {
+  if constexpr (!has_weights<Out>)
+    if (ran_small(in, program, executor, workspace, out)) return;
   with_call(in, program, workspace, [&](auto call) {
     using C = decltype(call);
     share_out(call, executor);
     run_tasks(call, call.tasks(), executor, workspace, [&](const auto& scratch, Index task) {
       const TileWalk<T, Program, decltype(C::score), Tokens> walk(call, scratch.walk,
                                                                   call.block(task));
-      if constexpr (walks_once<Program>) {
-        if (!out.weights.data) return forward_fused(walk, scratch, out);
-      }
-      forward_two_walks(walk, scratch, out);
+      if constexpr (walks_once<Program> && !has_weights<Out>)
+        forward_fused(walk, scratch, out);
+      else
+        forward_two_walks(walk, scratch, out);
     });
   });
 }

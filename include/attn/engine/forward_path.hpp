@@ -49,8 +49,7 @@ inline constexpr bool walks_once = (Program::NormalizerPart::statistic ==
                                    (Program::probs_are_linear);
 
 template <class Program, class T, class Tokens>
-ForwardPath forward_path(const Inputs<T, Tokens>& in, bool wants_weights) {
-  if (wants_weights) return ForwardPath::tiles;
+ForwardPath forward_path(const Inputs<T, Tokens>& in) {
   if constexpr (may_loop<T, Tokens, Program>)
     if (is_tiny(in)) return ForwardPath::loops;
   if constexpr (may_be_small<T, Tokens, Program>)

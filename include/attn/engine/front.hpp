@@ -40,22 +40,22 @@ Workspace& workspace_of(Workspace& own, Parts&... parts) {
 }
 
 /// Everything of a forward call that may be wrong.
-template <class T, class Tokens, class Program, class Executor, class... Parts>
+template <class T, class Tokens, class Program, class Executor, class Out, class... Parts>
 void check_forward(const char* name, const Inputs<T, Tokens>& in, const Program& program,
-                   const Executor& executor, const Outputs<T, Accumulator<T>>& out,
-                   const Parts&... parts) {
+                   const Executor& executor, const Out& out, const Parts&... parts) {
   check_inputs(name, in, program, parts...);
   check_part(executor, CallSizes{.name = name});
   if (out.are_new) return;
   check_view(name, "O", out.output, in.q.heads(), in.n_q(), in.v.features(), in);
   check_view(name, "L", out.log_sum_exp, in.q.heads(), in.n_q(), 1, in);
-  check_view(name, "P", out.weights, in.q.heads(), in.n_q(), in.n_k(), in);
+  if constexpr (has_weights<Out>)
+    check_view(name, "P", out.weights, in.q.heads(), in.n_q(), in.n_k(), in);
 }
 
-/// Checks a forward call and runs it. Views without data are not asked for.
-template <class T, class Tokens, class... Parts>
-void forward_call(const char* name, const Inputs<T, Tokens>& in,
-                  const Outputs<T, Accumulator<T>>& out, Parts&... parts) {
+/// Checks a forward call and runs it. Views without data are not asked for; out: Outputs, as braces
+/// as well, or WeightedOutputs.
+template <class T, class Tokens, class Out = Outputs<T, Accumulator<T>>, class... Parts>
+void forward_call(const char* name, const Inputs<T, Tokens>& in, const Out& out, Parts&... parts) {
   using A = Accumulator<T>;
   StackScratch small;
   Workspace own(small);
@@ -171,8 +171,8 @@ struct ForwardResults {
   LogSumExpOf<Q, Parts...> log_sum_exp;
   ResultMatrix<T, Eigen::Dynamic, Eigen::Dynamic, Q::IsRowMajor> weights;
 
-  Outputs<T, Accumulator<T>> resize(const Inputs<T>& in, bool wants_output, bool wants_log_sum_exp,
-                                    bool wants_weights) {
+  Outputs<T, Accumulator<T>> resize(const Inputs<T>& in, bool wants_output,
+                                    bool wants_log_sum_exp) {
     Outputs<T, Accumulator<T>> views;
     views.are_new = true;
     const Index heads = in.q.heads();
@@ -184,11 +184,12 @@ struct ForwardResults {
       log_sum_exp.resize(in.n_q(), heads);
       views.log_sum_exp = log_sum_exp_view(log_sum_exp);
     }
-    if (wants_weights) {
-      weights.resize(heads * in.n_q(), in.n_k());
-      views.weights = stacked_view(weights, heads);
-    }
     return views;
+  }
+  WeightedOutputs<T, Accumulator<T>> resize_weights(const Inputs<T>& in, bool wants_output) {
+    const Index heads = in.q.heads();
+    weights.resize(heads * in.n_q(), in.n_k());
+    return {resize(in, wants_output, false), stacked_view(weights, heads)};
   }
 };
 

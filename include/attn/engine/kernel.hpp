@@ -100,11 +100,19 @@ ATTN_INLINE void find_maximum(const Pack<A> (&c)[key_group][packs], A* maximum) 
 /// The same of `keys` rows of a tile of scores.
 template <Index packs, class A>
 ATTN_INLINE void find_maximum_of(const A* s, Index keys, A* maximum) {
-  for (Index p = 0; p < packs * Pack<A>::width; p += Pack<A>::width) {
-    Pack<A> m = Pack<A>::load(maximum + p);
-    for (Index g = 0; g < keys; ++g) m = larger(m, Pack<A>::load(s + g * panel_width<A> + p));
-    m.store(maximum + p);
+  constexpr Index width = Pack<A>::width;
+  Pack<A> m[packs];
+  ATTN_UNROLL
+  for (Index p = 0; p < packs; ++p) m[p] = Pack<A>::load(maximum + p * width);
+  for (Index g = 0; g < keys; g += 2) {
+    const A* row = s + g * panel_width<A>;
+    const A* next = s + std::min(g + 1, keys - 1) * panel_width<A>;
+    ATTN_UNROLL
+    for (Index p = 0; p < packs; ++p)
+      m[p] = larger(m[p], larger(Pack<A>::load(row + p * width), Pack<A>::load(next + p * width)));
   }
+  ATTN_UNROLL
+  for (Index p = 0; p < packs; ++p) m[p].store(maximum + p * width);
 }
 
 /// f(constant) with the number of packs of a panel as a constant.
@@ -277,11 +285,10 @@ ATTN_NOINLINE void product_transposed(TileMap<A> c, ConstTileMap<A> a, const Ope
 template <class A>
 ATTN_NOINLINE void add_product_of_visible(TileMap<A> c, ConstTileMap<A> a, ConstTileMap<A> visible,
                                           const Operand<A>& b) {
-  b.visit([&](const auto& m) {
-    for (Index j = 0; j < a.cols(); ++j)
-      for (Index i = 0; i < a.rows(); ++i)
-        if (visible(i, j) != A(0)) c.row(i) += a(i, j) * m.row(j);
-  });
+  for (Index j = 0; j < a.cols(); ++j)
+    for (Index i = 0; i < a.rows(); ++i)
+      if (visible(i, j) != A(0))
+        for (Index f = 0; f < b.cols; ++f) c(i, f) += a(i, j) * b(j, f);
 }
 
 /// C += A^T B likewise; C and B by rows.

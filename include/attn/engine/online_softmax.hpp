@@ -81,10 +81,12 @@ struct OnlineRows {
       m[p].store(maximum + i);
       scale.store(rescale + i);
     }
-    for (Index j = 0; j < keys; ++j) {
+    A* scores = s.data;
+    const Index stride = s.stride;  // a copy: a store might have changed s, as far as g++ can see
+    for (Index j = 0; j < keys; ++j, scores += stride) {
       ATTN_UNROLL
       for (Index p = 0; p < packs; ++p) {
-        A* score = s.column(j) + p * width;
+        A* score = scores + p * width;
         const Pack<A> e = exp_of_difference<hides>(Pack<A>::load(score), m[p]);
         total[p] += e;
         e.store(score);

@@ -143,17 +143,19 @@ void set_zero(const TensorView<U>& view) {
       Slice<U>(view, b, h).visit_rows(0, view.tokens(), [](auto rows) { rows.setZero(); });
 }
 
-template <class T, class Program, class Executor>
+template <class T, class Program, class Executor, class Out>
 void run_packed_forward(const Inputs<T>& in, const CumulativeLengths& packed,
                         const Program& program, const Executor& executor, Workspace& workspace,
-                        const Outputs<T, typename Program::Accumulator>& out) {
-  if (out.weights.data) set_zero(out.weights);
+                        const Out& out) {
+  if constexpr (has_weights<Out>)
+    if (out.weights.data) set_zero(out.weights);
   for_each_sequence(in, packed, executor, workspace,
                     [&](const Sequence<T>& one, const auto& by, Workspace& scratch) {
-                      run_forward(
-                          one.in, one.program(program), by, scratch,
-                          {cut_tokens(out.output, one.queries),
-                           cut_tokens(out.log_sum_exp, one.queries), one.block_of(out.weights)});
+                      Out mine = out;
+                      mine.output = cut_tokens(out.output, one.queries);
+                      mine.log_sum_exp = cut_tokens(out.log_sum_exp, one.queries);
+                      if constexpr (has_weights<Out>) mine.weights = one.block_of(out.weights);
+                      run_forward(one.in, one.program(program), by, scratch, mine);
                     });
 }
 

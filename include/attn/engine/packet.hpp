@@ -145,11 +145,7 @@ A sum(const Pack<A>& a) {
 
 template <class A>
 bool any(const PackMask<A>& mask) {
-  A lanes[Pack<A>::width];
-  select(mask, Pack<A>(1), Pack<A>(0)).store(lanes);
-  for (A lane : lanes)
-    if (lane != A(0)) return true;
-  return false;
+  return Eigen::internal::predux_max(select(mask, Pack<A>(1), Pack<A>(0)).raw) != A(0);
 }
 
 /// a b + c, rounded once where the machine can.

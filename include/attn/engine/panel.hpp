@@ -42,16 +42,20 @@ struct TileSizes {
   Index keys;
 };
 
-/// The queries and the outputs of a block take 192 KiB each, well within a second-level cache of
-/// 1 MiB, so that keys and values are packed once for as many queries as can be. The scores of a
-/// panel (48 queries by 96 keys of float take 18 KiB) and its queries (12 KiB for d = 64) stay in a
-/// first level of 32 KiB. Under masks smaller tiles leave out more.
+/// Bytes that the queries of a block may take, and its outputs as well: 3/16 of the second-level
+/// cache each, so that keys and values are packed once for as many queries as can be.
+inline Index block_bytes() {
+  return std::clamp<Index>(Index(Eigen::l2CacheSize()) / 16 * 3, 96 * 1024, 384 * 1024);
+}
+
+/// The scores of a panel (48 queries by 96 keys of float take 18 KiB) and its queries (12 KiB for
+/// d = 64) stay in a first-level cache of 32 KiB. Under masks smaller tiles leave out more.
 template <class A>
-constexpr TileSizes tile_sizes(Index d, Index d_v, bool has_masks = false) {
-  constexpr Index block_bytes = 192 * 1024;
+TileSizes tile_sizes(Index d, Index d_v, bool has_masks = false) {
+  constexpr Index most_panels = 32;
   const Index widest = std::max<Index>({d, d_v, 1});
-  const Index panels = block_bytes / static_cast<Index>(sizeof(A)) / widest / panel_width<A>;
-  return {std::clamp<Index>(panels, 1, 16) * panel_width<A>, has_masks ? 64 : 96};
+  const Index panels = block_bytes() / static_cast<Index>(sizeof(A)) / widest / panel_width<A>;
+  return {std::clamp<Index>(panels, 1, most_panels) * panel_width<A>, has_masks ? 48 : 96};
 }
 
 /// Up to so many panels of a block use keys and values where they lie: packing a number costs as
@@ -174,6 +178,10 @@ struct Operand {
       : data(m.data()), rows(m.rows()), cols(m.cols()), stride(m.outerStride()), row_major(false) {}
   Operand(const A* d, Index r, Index c, Index s, bool rm)
       : data(d), rows(r), cols(c), stride(s), row_major(rm) {}
+
+  A operator()(Index row, Index col) const {
+    return row_major ? data[row * stride + col] : data[col * stride + row];
+  }
 
   /// f(map of this), in the storage order that it has.
   template <class F>

@@ -233,12 +233,15 @@ class TileWalk {
   /// f(pack, position) of every pack of a tile's scores takes their place. Packs of the same
   /// queries follow one another.
   template <class F>
-  void transform_scores(const KeyTile& tile, F&& f) const {
-    for (Index i = 0; i < tile.panel.count; i += Pack<A>::width)
-      for (Index j = 0; j < tile.count; ++j) {
-        A* s = scratch_.s.column(j) + i;
-        f(Pack<A>::load(s), call_.program.place(tile.positions, i, j)).store(s);
-      }
+  ATTN_INLINE void transform_scores(const KeyTile& tile, F&& f) const {
+    const Program& program = call_.program;
+    const Tile positions = tile.positions;  // copies: a store might have changed what they are of
+    const Index stride = scratch_.s.stride, keys = tile.count;
+    for (Index i = 0; i < tile.panel.count; i += Pack<A>::width) {
+      A* s = scratch_.s.data + i;
+      for (Index j = 0; j < keys; ++j, s += stride)
+        f(Pack<A>::load(s), program.place(positions, i, j)).store(s);
+    }
   }
 
   /// The scores of a tile, through modifiers and masks: -inf stands where a key is not visible.
@@ -248,26 +251,16 @@ class TileWalk {
     const Extent e = tile.positions.extent;
     if (ScoreTile::is_product && Program::mod_count == 0 && tile.verdict == Verdict::full)
       return raw_scores<true>(tile, maximum);
-    const auto modify = program.modifier(tile.positions);
     raw_scores<false>(tile, nullptr);
-    const auto transform = [&](auto&& f) {
-      for (Index i = 0; i < tile.panel.count; i += Pack<A>::width) {
-        Pack<A> m = Pack<A>::load(maximum + i);
-        for (Index j = 0; j < tile.count; ++j) {
-          A* s = scratch_.s.column(j) + i;
-          const Pack<A> score = f(Pack<A>::load(s), call_.program.place(tile.positions, i, j));
-          m = larger(m, score);
-          score.store(s);
-        }
-        m.store(maximum + i);
-      }
-    };
+    const auto modify = program.modifier(tile.positions);
     if (tile.verdict == Verdict::mixed)
-      transform([&](const Pack<A>& s, const PackPosition<A>& at) {
+      transform_scores(tile, [&](const Pack<A>& s, const PackPosition<A>& at) {
         return program.mask(modify(s, at), at, e, minus_infinity<A>);
       });
     else
-      transform(modify);
+      transform_scores(tile, modify);
+    with_packs(tile.panel.packs,
+               [&](auto packs) { find_maximum_of<packs>(scratch_.s.data, tile.count, maximum); });
   }
 
   /// The scores before any modifier.

@@ -124,16 +124,16 @@ class AttentionRun {
     engine::Outputs<T, A> to;
     to.output = head_view(out_.Y, n_.q_heads);
     to.are_new = true;  // AttentionCheck has seen to shapes and memory
-    if (out_.qk_matmul_output.is_given() && attributes_.qk_matmul_output_mode == 3)
-      to.weights = visible_weights();
     const engine::Inputs<T> in = inputs(n_.visible);
-    const auto call = [&](auto&... mods) {
-      engine::forward_call(name, in, to, score_, window_, padding_, mask_, mods..., parts...);
+    const auto call = [&](const auto& out, auto&... mods) {
+      engine::forward_call(name, in, out, score_, window_, padding_, mask_, mods..., parts...);
     };
-    if (cap_.mod || bias_.mod)
-      call(cap_, bias_);
+    if (out_.qk_matmul_output.is_given() && attributes_.qk_matmul_output_mode == 3)
+      call(engine::WeightedOutputs<T, A>{to, visible_weights()}, cap_, bias_);
+    else if (cap_.mod || bias_.mod)
+      call(to, cap_, bias_);
     else
-      call();
+      call(to);
   }
 
   /// Output 3 before the softmax, for modes 0 to 2.
