@@ -52,18 +52,16 @@ template <class Q, class K, class V, class... Parts>
 auto attention(const Q& q, const K& k, const V& v, Parts&&... parts) {
   constexpr bool valid = engine::diagnose_call<Q, K, V, Parts...>() && engine::diagnose_matrix<Q>();
   if constexpr (valid) {
-    if constexpr (engine::takes_fixed_path<Q, K, V, Parts...>) {
-      engine::OutputOf<Q, V> output;
+    engine::OutputOf<Q, V, Parts...> output;
+    if constexpr (engine::takes_fixed_path<Q, K, V, Parts...>)
       if (engine::attend_fixed(q, k, v, output)) return output;
-    }
-    engine::ForwardResults<Q, V, Parts...> results;
     engine::with_inputs(
         "attention", q, k, v,
         [&](const auto& in) {
-          engine::forward_call("attention", in, results.resize(in, true, false), parts...);
+          engine::forward_call("attention", in, engine::resize_output(output, in), parts...);
         },
         parts...);
-    return std::move(results.output);
+    return output;
   }
 }
 

@@ -163,6 +163,13 @@ auto stacked_view(M& weights, Index heads) {
   return v;
 }
 
+/// Makes a new output the size that a call needs.
+template <class M, class T>
+Outputs<T, Accumulator<T>> resize_output(M& output, const Inputs<T>& in) {
+  output.resize(in.n_q(), in.q.heads() * in.v.features());
+  return {view_columns<T>(output.data(), output, in.q.heads()), {}, true};
+}
+
 /// The matrices that a call of forward returns, made in the size that it needs, then filled.
 template <class Q, class V, class... Parts>
 struct ForwardResults {
@@ -174,14 +181,10 @@ struct ForwardResults {
   Outputs<T, Accumulator<T>> resize(const Inputs<T>& in, bool wants_output,
                                     bool wants_log_sum_exp) {
     Outputs<T, Accumulator<T>> views;
+    if (wants_output) views = resize_output(output, in);
     views.are_new = true;
-    const Index heads = in.q.heads();
-    if (wants_output) {
-      output.resize(in.n_q(), heads * in.v.features());
-      views.output = view_columns<T>(output.data(), output, heads);
-    }
     if (wants_log_sum_exp) {
-      log_sum_exp.resize(in.n_q(), heads);
+      log_sum_exp.resize(in.n_q(), in.q.heads());
       views.log_sum_exp = log_sum_exp_view(log_sum_exp);
     }
     return views;
