@@ -251,8 +251,8 @@ class TileWalk {
     const Extent e = tile.positions.extent;
     if (ScoreTile::is_product && Program::mod_count == 0 && tile.verdict == Verdict::full)
       return raw_scores<true>(tile, maximum);
+    const auto modify = program.modifier(tile.positions);  // asks for what it will read
     raw_scores<false>(tile, nullptr);
-    const auto modify = program.modifier(tile.positions);
     if (tile.verdict == Verdict::mixed)
       transform_scores(tile, [&](const Pack<A>& s, const PackPosition<A>& at) {
         return program.mask(modify(s, at), at, e, minus_infinity<A>);
