@@ -175,7 +175,7 @@ class MultiHeadAttention {
     engine::Appended appended(cache, in.k, in.v);
     const Causal causal;
     engine::attend_call("MultiHeadAttention::step", in.q, cache,
-                        {attended_view<T>(trace, trace.attended), {}, {}, true}, causal, parts...);
+                        {attended_view<T>(trace, trace.attended), {}, true}, causal, parts...);
     appended.keep();
     return project_out(trace.attended);
   }
