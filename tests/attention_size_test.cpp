@@ -20,12 +20,15 @@ std::set<Index> sizes_around(Index tile) { return {0, 1, tile - 1, tile, tile + 
 template <class T, class Normalizer, class F>
 void for_all_sizes(Index d, Index d_v, F f) {
   const auto tiles = attn::engine::call_tiles<T, Normalizer>(d, d_v, 1 << 20, 1 << 10);
+  const auto masked = attn::engine::call_tiles<T, Normalizer>(d, d_v, 1 << 20, 1 << 10, true);
   const auto try_sizes = [&](Index n_q, Index n_k) {
     const Case c{.n_q = n_q, .n_k = n_k, .d = d, .d_v = d_v, .seed = 3};
     SCOPED_TRACE(c);
     f(Problem<T>(c));
   };
-  for (const Index n_k : sizes_around(tiles.keys))
+  std::set<Index> keys = sizes_around(tiles.keys);
+  keys.merge(sizes_around(masked.keys));
+  for (const Index n_k : keys)
     for (const Index n_q : sizes_around(attn::engine::panel_width<T>)) try_sizes(n_q, n_k);
   for (const Index n_q : sizes_around(tiles.queries)) try_sizes(n_q, tiles.keys + 1);
 }

@@ -38,7 +38,7 @@ constexpr double turn = 1e-3;
 /// leave a short call a turn that is too short.
 int repetitions_a_turn(const Call& call) {
   double shortest = seconds_of(call, 1, false), spent = shortest;
-  for (int tries = 0; tries < 20 && spent < turn; ++tries) {
+  for (int tries = 0; tries < 20 && (tries < 3 || spent < turn); ++tries) {
     const double seconds = seconds_of(call, 2, false);
     shortest = std::min(shortest, seconds);
     spent += 2 * seconds;
@@ -46,24 +46,21 @@ int repetitions_a_turn(const Call& call) {
   return static_cast<int>(std::clamp(std::ceil(turn / shortest), 1.0, 1e5));
 }
 
-/// FLOP/s of the FMA probe in a turn as long as that of a call, for the clock falls under a load
-/// that lasts.
-double peak_of_a_turn(const Probes& probes, double seconds) {
-  constexpr int most = 20;
-  const double start = now(false);
-  double sum = 0;
-  int measured = 0;
-  do {
-    sum += probes.fma();
-    ++measured;
-  } while (measured < most && now(false) - start < seconds);
-  return sum / measured;
-}
-
 double median(std::vector<double> values) {
   const auto middle = values.begin() + std::ssize(values) / 2;
   std::ranges::nth_element(values, middle);
   return *middle;
+}
+
+/// FLOP/s of the FMA probe in a turn as long as that of a call (20 ms at most), for the clock falls
+/// under a load that lasts: the median, so that one interruption does not lower the peak.
+double peak_of_a_turn(const Probes& probes, double seconds) {
+  const double start = now(false), lasts = std::min(seconds, 20e-3);
+  std::vector<double> measured;
+  do {
+    measured.push_back(probes.fma());
+  } while (now(false) - start < lasts);
+  return median(measured);
 }
 
 }  // namespace

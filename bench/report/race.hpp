@@ -3,8 +3,8 @@
 // this build's instruction set and a product of Eigen's, 512 x 512 x 512.
 //
 // Every call counts with its median turn: every turn stands beside a turn of the others, and the
-// FMA probe's is as long as the first call's, so that a neighbour on the machine or a change of its
-// clock meets all of them alike. The best turns are kept as well.
+// FMA probe's is as long as the first call's (up to 20 ms), so that a neighbour on the machine or a
+// change of its clock meets all of them alike. The best turns are kept as well.
 #pragma once
 
 #include <functional>

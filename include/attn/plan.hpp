@@ -298,9 +298,9 @@ void add_reasons(const Inputs<T>& in, const Program& program, const Executor& ex
 ///
 /// Params   those of attention, which is checked as it would be (ShapeError, ValueError)
 /// Path     chosen by the functions that the call itself asks. That of sizes in the types is
-///          attention's alone, and left where |S| as a matrix reaches 64. attention_weights always
-///          takes tiles with two walks. Packed sequences each have a path; that of the largest is
-///          told, with the tiles of all
+///          attention's alone, and left where |S| as a matrix reaches 64 or is not finite.
+///          attention_weights always takes tiles with two walks. Packed sequences each have a path;
+///          that of the largest is told, with the tiles of all
 /// Cost     the masks are asked for the verdict of every tile once; nothing else is computed
 /// Example  examples/explain.cpp
 template <class Q, class K, class V, class... Parts>
@@ -318,7 +318,7 @@ Plan plan(const Q& q, const K& k, const V& v, Parts&&... parts) {
       result.d = in.q.features(), result.d_v = in.v.features();
       result.lanes = engine::Pack<Accumulator<T>>::width;
       result.instructions = engine::instruction_set;
-      engine::ForwardPath path{};
+      engine::ForwardPath path = engine::ForwardPath::loops;
       if constexpr (engine::takes_fixed_path<Q, K, V, Parts...>)
         result.path = Plan::Path::fixed, result.tasks = 1;
       else if constexpr (engine::is_packed<Parts...>)

@@ -84,6 +84,12 @@ TEST(FixedSizes, HaveAPathWhereTheyAreFewMatchAndComeAlone) {
   static_assert(!takes_fixed_path<Sum, Q, Q>);
 }
 
+TEST(FixedSizes, OfArraysGoByTheOtherPaths) {
+  const Eigen::Array<float, 4, 3> x = support::random<float>(4, 3, 5);
+  const MatrixX<float> O = attn::attention(x, x, x), dynamic = x.matrix();
+  EXPECT_EQ(O, attn::attention(dynamic, dynamic, dynamic));
+}
+
 using Small = FixedProblem<float, 3, 4, 4, 2, true>;
 
 /// O of both ways, which must agree to the bit, NaN where NaN is.

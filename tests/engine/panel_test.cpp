@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <attn/engine/forward.hpp>
+#include <limits>
 
 namespace {
 
@@ -17,6 +18,22 @@ TEST(TileSizes, AreWholePacksThatFitTheCache) {
   }
   EXPECT_LT(attn::engine::tile_sizes<double>(4096, 64).queries,
             attn::engine::tile_sizes<double>(64, 64).queries);
+}
+
+TEST(TileSizes, GrowWithTheSecondLevelCache) {
+  std::ptrdiff_t l1 = 0, l2 = 0, l3 = 0;
+  Eigen::internal::manage_caching_sizes(Eigen::GetAction, &l1, &l2, &l3);
+  const auto queries_with = [&](std::ptrdiff_t bytes) {
+    Eigen::setCpuCacheSizes(l1, bytes, l3);
+    return attn::engine::tile_sizes<float>(128, 128).queries;
+  };
+  const Index none = queries_with(0), one = queries_with(1 << 20), two = queries_with(2 << 20);
+  const Index endless = queries_with(std::numeric_limits<std::ptrdiff_t>::max());
+  Eigen::setCpuCacheSizes(l1, l2, l3);
+  EXPECT_GT(none, 0);
+  EXPECT_EQ(none, one);
+  EXPECT_GT(two, one);
+  EXPECT_EQ(two, endless);
 }
 
 TEST(TileSizes, OfACallAreNoLargerThanItNeeds) {

@@ -219,6 +219,7 @@ class DecodeOperand<TensorView<const S>> {
 
   /// Where the tokens lie that `load` would hand out; nothing where they are gathered.
   StoredRows<S> place(Index first, Index count) const {
+    if (features() == 0) return {nullptr, count, 0, 0};  // of nothing there may be no address
     const S* data = tokens_.data + first * tokens_.token_stride;
     if (order_ == Order::by_tokens) return {data, count, tokens_.features, tokens_.token_stride};
     if (order_ == Order::by_features)
@@ -226,7 +227,7 @@ class DecodeOperand<TensorView<const S>> {
     return {nullptr, 0, 0, 0};
   }
   StoredRows<S> load(Index first, Index count) const {
-    if (order_ != Order::gathered) return place(first, count);
+    if (order_ != Order::gathered || features() == 0) return place(first, count);
     for (Index j = 0; j < count; ++j)
       gather(tokens_.data + (first + j) * tokens_.token_stride, tokens_.feature_stride,
              tokens_.features, buffer_ + j * tokens_.features);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention of small matrices whose sizes the compiler knows: Eigen's own products, which unroll
-// into a few packets. Any call that asks what its arguments are would take longer than these.
+// Attention of small matrices whose sizes the compiler knows, by Eigen's products, which unroll:
+//
+//     P = exp(Q K^T / sqrt(d))    O = P V / row sums of P
+//
+// Choosing a path at run time would take longer than the products. Next: attention.hpp.
 #pragma once
 
 #include <algorithm>
@@ -26,8 +29,12 @@ consteval bool are_fixed() {
     constexpr bool known = std::min({n_q, d, n_k, d_v}) > 0;
     constexpr bool match = K::ColsAtCompileTime == d && V::RowsAtCompileTime == n_k;
     constexpr bool plain = std::is_same_v<Accumulator<typename Q::Scalar>, typename Q::Scalar>;
+    constexpr bool matrices = std::is_base_of_v<Eigen::MatrixBase<Q>, Q> &&
+                              std::is_base_of_v<Eigen::MatrixBase<K>, K> &&
+                              std::is_base_of_v<Eigen::MatrixBase<V>, V>;
     constexpr bool in_memory = has_direct_access<Q> && has_direct_access<K> && has_direct_access<V>;
-    return known && match && plain && in_memory && std::max({n_q, d, n_k, d_v}) <= fixed_products &&
+    return known && match && plain && matrices && in_memory &&
+           std::max({n_q, d, n_k, d_v}) <= fixed_products &&
            n_q * n_k <= fixed_products / (d + d_v);
   } else {
     return false;

@@ -289,7 +289,7 @@ void forward_fused(const Walk& walk, const Scratch& scratch, const Outputs<T, A>
   write_log_sum_exp(scratch.online, out.log_sum_exp, walk.block());
 }
 
-/// The rows of a block of weights.
+/// Zeroes the rows of a block in the weights.
 template <class Walk, class Out>
 void clear_weights(const Walk& walk, const Out& out) {
   if constexpr (has_weights<Out>) {
@@ -300,7 +300,7 @@ void clear_weights(const Walk& walk, const Out& out) {
   }
 }
 
-/// The weights of a tile go to where they belong.
+/// Writes the weights of a tile to where they belong.
 template <class Walk, class Out>
 void write_weights(const Walk& walk, const KeyTile& tile, const Out& out) {
   if constexpr (has_weights<Out>) {

@@ -52,8 +52,8 @@ void check_forward(const char* name, const Inputs<T, Tokens>& in, const Program&
     check_view(name, "P", out.weights, in.q.heads(), in.n_q(), in.n_k(), in);
 }
 
-/// Checks a forward call and runs it. Views without data are not asked for; out: Outputs, as braces
-/// as well, or WeightedOutputs.
+/// Checks a forward call and runs it. `out` is Outputs, which braces may stand for, or
+/// WeightedOutputs; views without data are not asked for.
 template <class T, class Tokens, class Out = Outputs<T, Accumulator<T>>, class... Parts>
 void forward_call(const char* name, const Inputs<T, Tokens>& in, const Out& out, Parts&... parts) {
   using A = Accumulator<T>;

@@ -42,10 +42,12 @@ struct TileSizes {
   Index keys;
 };
 
-/// Bytes that the queries of a block may take, and its outputs as well: 3/16 of the second-level
-/// cache each, so that keys and values are packed once for as many queries as can be.
+/// Bytes that the queries of a block may take, and its outputs as well, so that keys and values are
+/// packed once for as many queries as can be: 3/16 of the second-level cache each, within limits
+/// between which it was measured to pay (bench/DEAD_ENDS.md).
 inline Index block_bytes() {
-  return std::clamp<Index>(Index(Eigen::l2CacheSize()) / 16 * 3, 96 * 1024, 384 * 1024);
+  constexpr Index least = 192 * 1024, most = 384 * 1024;
+  return std::clamp<Index>(Index(Eigen::l2CacheSize()) / 16 * 3, least, most);
 }
 
 /// The scores of a panel (48 queries by 96 keys of float take 18 KiB) and its queries (12 KiB for
