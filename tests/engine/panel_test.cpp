@@ -23,9 +23,10 @@ TEST(TileSizes, AreWholePacksThatFitTheCache) {
 TEST(TileSizes, GrowWithTheSecondLevelCache) {
   std::ptrdiff_t l1 = 0, l2 = 0, l3 = 0;
   Eigen::internal::manage_caching_sizes(Eigen::GetAction, &l1, &l2, &l3);
+  const Index features = 16384 / attn::engine::panel_width<float>;  // 64 KiB a panel
   const auto queries_with = [&](std::ptrdiff_t bytes) {
     Eigen::setCpuCacheSizes(l1, bytes, l3);
-    return attn::engine::tile_sizes<float>(128, 128).queries;
+    return attn::engine::tile_sizes<float>(features, features).queries;
   };
   const Index none = queries_with(0), one = queries_with(1 << 20), two = queries_with(2 << 20);
   const Index endless = queries_with(std::numeric_limits<std::ptrdiff_t>::max());
