@@ -10,6 +10,7 @@
 
 #include <attn/attention.hpp>
 
+#include "baseline/plain_eigen.hpp"
 #include "fma_peak.hpp"
 #include "problem.hpp"
 #include "work.hpp"
@@ -18,21 +19,6 @@ namespace bench {
 namespace {
 
 constexpr int calls_a_run = 100;
-
-template <class M>
-M textbook(const M& Q, const M& K, const M& V, bool takes_maximum) {
-  using T = typename M::Scalar;
-  constexpr int n = M::RowsAtCompileTime;
-  using Column = Eigen::Matrix<T, n, 1>;
-  Eigen::Matrix<T, n, n, M::Options> S = Q * K.transpose() * (T(1) / std::sqrt(T(Q.cols())));
-  if (takes_maximum) {
-    const Column most = S.rowwise().maxCoeff();
-    S.colwise() -= most;
-  }
-  S = S.array().exp();
-  const Column sums = S.rowwise().sum();
-  return sums.cwiseInverse().asDiagonal() * (S * V);
-}
 
 template <int n, int d>
 Work fixed_work() {
@@ -50,16 +36,13 @@ Work fixed_work() {
       }
     };
   };
-  const auto plain = [&](bool takes_maximum) {
-    return repeated([takes_maximum](const M& Q, const M& K, const M& V) {
-      return textbook(Q, K, V, takes_maximum);
-    });
-  };
   Work work;
   work.flops = 4.0 * n * n * d * calls_a_run;
   work.peak = fma_peak<float>();
   work.run = repeated([](const M& Q, const M& K, const M& V) { return attn::attention(Q, K, V); });
-  work.plain = {plain(false), plain(true)};
+  work.plain = {
+      repeated([](const M& Q, const M& K, const M& V) { return plain_eigen::textbook(Q, K, V); }),
+      repeated([](const M& Q, const M& K, const M& V) { return plain_eigen::row_max(Q, K, V); })};
   work.error = [state, run = work.run] {
     run();
     return forward_error(MatrixX<float>(state->O), state->problem);

@@ -59,7 +59,7 @@ Work compared_work(Index n, Index d, double pairs, int threads, plain_eigen::Mas
       benchmark::DoNotOptimize(O.data());
     };
   };
-  work.plain = {plain(plain_eigen::textbook<T>), plain(plain_eigen::row_max<T>)};
+  work.plain = {plain(plain_eigen::textbook<MatrixX<T>>), plain(plain_eigen::row_max<MatrixX<T>>)};
   return work;
 }
 

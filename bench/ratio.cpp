@@ -57,9 +57,9 @@ void print_ratios(double seconds) {
   std::printf(
       "time(attn) / time(plain Eigen), forward, float, one core; * plain Eigen is faster\n");
   std::printf("\nthe textbook, which overflows beyond logits of 88\n\n");
-  print_table(plain_eigen::textbook<float>, seconds);
+  print_table(plain_eigen::textbook<MatrixX<float>>, seconds);
   std::printf("\nwith the maximum of each row taken out, as attn does\n\n");
-  print_table(plain_eigen::row_max<float>, seconds);
+  print_table(plain_eigen::row_max<MatrixX<float>>, seconds);
 }
 
 }  // namespace bench

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <locale>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -98,10 +99,19 @@ TEST(HeatmapPage, NeedsNothingButItself) {
   EXPECT_EQ(count(html, "url(") + count(html, "src="), count(html, "data:image/png;base64,"));
 }
 
+/// Streams that write 1.234,5, as in German.
+struct Commas : std::numpunct<char> {
+  char do_decimal_point() const override { return ','; }
+  char do_thousands_sep() const override { return '.'; }
+  std::string do_grouping() const override { return "\3"; }
+};
+
 TEST(HeatmapPage, WritesNumbersWithAPointInEveryLocale) {
-  if (!std::setlocale(LC_NUMERIC, "de_DE.UTF-8")) GTEST_SKIP() << "no German locale here";
+  const std::locale before = std::locale::global({std::locale::classic(), new Commas});
+  std::setlocale(LC_NUMERIC, "de_DE.UTF-8");  // C's functions as well, where the machine knows it
   const std::string html = heatmap_html({"x", "y"}, {1, 0.5});
   std::setlocale(LC_NUMERIC, "C");
+  std::locale::global(before);
   expect_has(html, "data-weight=\"0.5\" style=\"--a:0.5\"");
 }
 

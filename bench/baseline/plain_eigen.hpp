@@ -21,24 +21,31 @@ using Eigen::VectorX;
 /// Whether keys behind the query are hidden.
 enum class Mask { none, causal };
 
-template <class T>
-T scale_of(const MatrixX<T>& Q) {
+/// The scores of matrices M, and what there is one of a row: of fixed sizes where those of M are.
+template <class M>
+using ScoresOf = Eigen::Matrix<typename M::Scalar, M::RowsAtCompileTime, M::RowsAtCompileTime>;
+template <class M>
+using ColumnOf = Eigen::Matrix<typename M::Scalar, M::RowsAtCompileTime, 1>;
+
+template <class M>
+typename M::Scalar scale_of(const M& Q) {
+  using T = typename M::Scalar;
   return T(1) / std::sqrt(static_cast<T>(Q.cols()));
 }
 
-template <class T>
-void hide_future(MatrixX<T>& S) {
+template <class M>
+void hide_future(M& S) {
+  using T = typename M::Scalar;
   S.template triangularView<Eigen::StrictlyUpper>().setConstant(
       -std::numeric_limits<T>::infinity());
 }
 
-template <class T>
-MatrixX<T> textbook(const MatrixX<T>& Q, const MatrixX<T>& K, const MatrixX<T>& V,
-                    Mask mask = Mask::none) {
-  MatrixX<T> S = Q * K.transpose() * scale_of(Q);
+template <class M>
+M textbook(const M& Q, const M& K, const M& V, Mask mask = Mask::none) {
+  ScoresOf<M> S = Q * K.transpose() * scale_of(Q);
   if (mask == Mask::causal) hide_future(S);
   S = S.array().exp();
-  const VectorX<T> sums = S.rowwise().sum();
+  const ColumnOf<M> sums = S.rowwise().sum();
   return sums.cwiseInverse().asDiagonal() * (S * V);
 }
 
@@ -55,15 +62,14 @@ MatrixX<T> weights(const MatrixX<T>& Q, const MatrixX<T>& K, Mask mask = Mask::n
   return S;
 }
 
-template <class T>
-MatrixX<T> row_max(const MatrixX<T>& Q, const MatrixX<T>& K, const MatrixX<T>& V,
-                   Mask mask = Mask::none) {
-  MatrixX<T> S;
+template <class M>
+M row_max(const M& Q, const M& K, const M& V, Mask mask = Mask::none) {
+  ScoresOf<M> S;
   S.noalias() = (Q * scale_of(Q)) * K.transpose();
   if (mask == Mask::causal) hide_future(S);
-  const VectorX<T> most = S.rowwise().maxCoeff();
+  const ColumnOf<M> most = S.rowwise().maxCoeff();
   S = (S.colwise() - most).array().exp();
-  const VectorX<T> sums = S.rowwise().sum();
+  const ColumnOf<M> sums = S.rowwise().sum();
   return sums.cwiseInverse().asDiagonal() * (S * V);
 }
 

@@ -101,16 +101,18 @@ template <class Q, class K, class V, class... Parts>
 auto attention_forward(const Q& q, const K& k, const V& v, Parts&&... parts) {
   constexpr bool valid = engine::diagnose_call<Q, K, V, Parts...>() && engine::diagnose_matrix<Q>();
   if constexpr (valid) {
-    engine::ForwardResults<Q, V, Parts...> results;
+    engine::OutputOf<Q, V, Parts...> output;
+    engine::LogSumExpOf<Q, Parts...> log_sum_exp;
     engine::with_inputs(
         "attention_forward", q, k, v,
         [&](const auto& in) {
-          engine::forward_call("attention_forward", in, results.resize(in, true, true), parts...);
+          auto out = engine::resize_output(output, in);
+          out.log_sum_exp = engine::resize_log_sum_exp(log_sum_exp, in);
+          engine::forward_call("attention_forward", in, out, parts...);
         },
         parts...);
-    return Forward<decltype(results.output), decltype(results.log_sum_exp),
-                   engine::NormalizerOf<Parts...>>{std::move(results.output),
-                                                   std::move(results.log_sum_exp)};
+    return Forward<decltype(output), decltype(log_sum_exp), engine::NormalizerOf<Parts...>>{
+        std::move(output), std::move(log_sum_exp)};
   }
 }
 
@@ -156,15 +158,17 @@ template <class Q, class K, class... Parts>
 auto attention_weights(const Q& q, const K& k, Parts&&... parts) {
   constexpr bool valid = engine::diagnose_call<Q, K, K, Parts...>() && engine::diagnose_matrix<Q>();
   if constexpr (valid) {
-    engine::ForwardResults<Q, K, Parts...> results;
+    using T = typename Q::Scalar;
+    engine::WeightsOf<Q> weights;
     engine::with_inputs(
         "attention_weights", q, k, k,
         [&](const auto& in) {
-          engine::forward_call("attention_weights", in, results.resize_weights(in, false),
-                               parts...);
+          const engine::WeightedOutputs<T, Accumulator<T>> out{{{}, {}, true},
+                                                               engine::resize_weights(weights, in)};
+          engine::forward_call("attention_weights", in, out, parts...);
         },
         parts...);
-    return std::move(results.weights);
+    return weights;
   }
 }
 
@@ -188,16 +192,18 @@ template <class Q, class K, class V, class... Parts>
 auto attention_with_weights(const Q& q, const K& k, const V& v, Parts&&... parts) {
   constexpr bool valid = engine::diagnose_call<Q, K, V, Parts...>() && engine::diagnose_matrix<Q>();
   if constexpr (valid) {
-    engine::ForwardResults<Q, V, Parts...> results;
+    using T = typename Q::Scalar;
+    engine::OutputOf<Q, V, Parts...> output;
+    engine::WeightsOf<Q> weights;
     engine::with_inputs(
         "attention_with_weights", q, k, v,
         [&](const auto& in) {
-          engine::forward_call("attention_with_weights", in, results.resize_weights(in, true),
-                               parts...);
+          const engine::WeightedOutputs<T, Accumulator<T>> out{engine::resize_output(output, in),
+                                                               engine::resize_weights(weights, in)};
+          engine::forward_call("attention_with_weights", in, out, parts...);
         },
         parts...);
-    return Weighted<decltype(results.output), decltype(results.weights)>{
-        std::move(results.output), std::move(results.weights)};
+    return Weighted<decltype(output), decltype(weights)>{std::move(output), std::move(weights)};
   }
 }
 

@@ -12,28 +12,22 @@ namespace {
 
 using attn::Index;
 using attn::MatrixX;
+using attn::engine::ResultMatrix;
 using attn::engine::takes_fixed_path;
 
 constexpr float inf = std::numeric_limits<float>::infinity();
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 
-/// Eigen has no row vectors by columns and no column vectors by rows.
-template <class T, int Rows, int Cols, bool by_rows>
-using Fixed = Eigen::Matrix<T, Rows, Cols,
-                            (Rows == 1 && Cols != 1) || (by_rows && !(Cols == 1 && Rows != 1))
-                                ? Eigen::RowMajor
-                                : Eigen::ColMajor>;
-
 template <class T, int n_q, int n_k, int d, int d_v, bool by_rows>
 struct FixedProblem {
-  Fixed<T, n_q, d, by_rows> Q = support::random<T>(n_q, d, 1);
-  Fixed<T, n_k, d, by_rows> K = support::random<T>(n_k, d, 2);
-  Fixed<T, n_k, d_v, by_rows> V = support::random<T>(n_k, d_v, 3);
+  ResultMatrix<T, n_q, d, by_rows> Q = support::random<T>(n_q, d, 1);
+  ResultMatrix<T, n_k, d, by_rows> K = support::random<T>(n_k, d, 2);
+  ResultMatrix<T, n_k, d_v, by_rows> V = support::random<T>(n_k, d_v, 3);
 
   MatrixX<T> attend() const { return attn::attention(Q, K, V); }
   /// The same by way of sizes that the compiler does not know.
   MatrixX<T> attend_dynamic() const {
-    using Dynamic = Fixed<T, Eigen::Dynamic, Eigen::Dynamic, by_rows>;
+    using Dynamic = ResultMatrix<T, Eigen::Dynamic, Eigen::Dynamic, by_rows>;
     return attn::attention(Dynamic(Q), Dynamic(K), Dynamic(V));
   }
 };

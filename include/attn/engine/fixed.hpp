@@ -11,6 +11,7 @@
 
 #include <attn/concepts.hpp>
 #include <attn/config.hpp>
+#include <attn/engine/front.hpp>
 #include <attn/score.hpp>
 #include <attn/tensor_view.hpp>
 
@@ -55,9 +56,8 @@ ATTN_INLINE bool attend_fixed(const Q& q, const K& k, const V& v, O& o) {
   using A = typename Q::Scalar;
   constexpr A longest(64);
   constexpr int n_q = Q::RowsAtCompileTime, n_k = K::RowsAtCompileTime;
-  constexpr bool by_rows = n_k == 1 ? n_q == 1 : n_q == 1 || Q::IsRowMajor;  // as Eigen demands
   const A factor = static_cast<A>(ScaledDotProduct{}.scale_for(q.cols()));
-  Eigen::Matrix<A, n_q, n_k, by_rows ? Eigen::RowMajor : Eigen::ColMajor> p;
+  ResultMatrix<A, n_q, n_k, Q::IsRowMajor> p;
   p.noalias() = q * k.transpose();
   if (!(factor * factor * p.squaredNorm() < longest * longest)) return false;
   p = (factor * p.array()).exp();

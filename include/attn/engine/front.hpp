@@ -146,6 +146,9 @@ template <class Q, class... Parts>
 using LogSumExpOf = Eigen::Matrix<Accumulator<typename Q::Scalar>, Eigen::Dynamic,
                                   count_of<role::heads, Parts...> == 0 ? 1 : Eigen::Dynamic>;
 
+template <class Q>
+using WeightsOf = ResultMatrix<typename Q::Scalar, Eigen::Dynamic, Eigen::Dynamic, Q::IsRowMajor>;
+
 /// {1, heads, n_q, 1} over a matrix with a column a head.
 template <class M>
 auto log_sum_exp_view(M& matrix) {
@@ -169,32 +172,16 @@ Outputs<T, Accumulator<T>> resize_output(M& output, const Inputs<T>& in) {
   output.resize(in.n_q(), in.q.heads() * in.v.features());
   return {view_columns<T>(output.data(), output, in.q.heads()), {}, true};
 }
-
-/// The matrices that a call of forward returns, made in the size that it needs, then filled.
-template <class Q, class V, class... Parts>
-struct ForwardResults {
-  using T = typename Q::Scalar;
-  OutputOf<Q, V, Parts...> output;
-  LogSumExpOf<Q, Parts...> log_sum_exp;
-  ResultMatrix<T, Eigen::Dynamic, Eigen::Dynamic, Q::IsRowMajor> weights;
-
-  Outputs<T, Accumulator<T>> resize(const Inputs<T>& in, bool wants_output,
-                                    bool wants_log_sum_exp) {
-    Outputs<T, Accumulator<T>> views;
-    if (wants_output) views = resize_output(output, in);
-    views.are_new = true;
-    if (wants_log_sum_exp) {
-      log_sum_exp.resize(in.n_q(), in.q.heads());
-      views.log_sum_exp = log_sum_exp_view(log_sum_exp);
-    }
-    return views;
-  }
-  WeightedOutputs<T, Accumulator<T>> resize_weights(const Inputs<T>& in, bool wants_output) {
-    const Index heads = in.q.heads();
-    weights.resize(heads * in.n_q(), in.n_k());
-    return {resize(in, wants_output, false), stacked_view(weights, heads)};
-  }
-};
+template <class M, class T>
+TensorView<Accumulator<T>> resize_log_sum_exp(M& log_sum_exp, const Inputs<T>& in) {
+  log_sum_exp.resize(in.n_q(), in.q.heads());
+  return log_sum_exp_view(log_sum_exp);
+}
+template <class M, class T>
+TensorView<T> resize_weights(M& weights, const Inputs<T>& in) {
+  weights.resize(in.q.heads() * in.n_q(), in.n_k());
+  return stacked_view(weights, in.q.heads());
+}
 
 /// Where results may be written.
 template <class O>
