@@ -60,10 +60,10 @@ double forward_error(const MatrixX<T>& O, const Problem<T>& problem, const Parts
   const double allowed = static_cast<double>(std::numeric_limits<T>::epsilon()) *
                          static_cast<double>(std::max<Index>(problem.n, 64)) *
                          static_cast<double>(problem.V.cwiseAbs().maxCoeff());
-  const Index count = std::min(checked_rows, problem.n);
+  const Index rows = O.rows(), count = std::min(checked_rows, rows);
   double worst = 0;
-  for (const Index first : {Index(0), problem.n / 2 - count / 2, problem.n - count}) {
-    const Index start = std::clamp<Index>(first, 0, problem.n - count);
+  for (const Index first : {Index(0), rows / 2 - count / 2, rows - count}) {
+    const Index start = std::clamp<Index>(first, 0, rows - count);
     const auto expected =
         attn::reference::attend(problem.Q.middleRows(start, count), problem.K, problem.V, parts...,
                                 attn::PositionOffset{.query = start});

@@ -29,10 +29,8 @@ using Plain = MatrixX<float> (*)(const MatrixX<float>&, const MatrixX<float>&,
 /// time(attn) / time(plain Eigen)
 double ratio_at(Index n, Index d, Plain plain, double seconds) {
   const Problem<float> p(n, d);
-  const Pair pair =
-      interleaved(timed([&] { return attn::attention(p.Q, p.K, p.V); }),
-                  timed([&] { return plain(p.Q, p.K, p.V, plain_eigen::Mask::none); }), seconds);
-  return pair.first / pair.second;
+  return time_ratio(timed([&] { return attn::attention(p.Q, p.K, p.V); }),
+                    timed([&] { return plain(p.Q, p.K, p.V, plain_eigen::Mask::none); }), seconds);
 }
 
 void print_table(Plain plain, double seconds) {

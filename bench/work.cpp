@@ -3,8 +3,6 @@
 #include "work.hpp"
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -17,27 +15,13 @@
 namespace bench {
 namespace {
 
-double seconds_of(const std::function<void()>& call, int repetitions) {
-  const auto start = std::chrono::steady_clock::now();
-  for (int k = 0; k < repetitions; ++k) call();
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  return seconds.count() / repetitions;
-}
-
-double median(std::vector<double>& values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 /// What is made and measured once for all runs of one benchmark.
 struct Prepared {
   explicit Prepared(Work made) : work(std::move(made)) {
     if (work.error) error = work.error();
     if (!(error <= 1)) return;
     for (const auto& plain : work.plain) {
-      const Pair pair = interleaved(plain, work.run, 0.2);
-      const double faster = pair.first / pair.second;
+      const double faster = time_ratio(plain, work.run, 0.2);
       ratio = ratio > 0 ? std::min(ratio, faster) : faster;
     }
   }
@@ -51,14 +35,14 @@ void measure(benchmark::State& state, const Prepared& prepared) {
     state.SkipWithError("the result is not that of the reference");
     return;
   }
-  const auto start = std::chrono::steady_clock::now();
+  const double start = now();
   for (auto step : state) prepared.work.run();
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const double seconds = now() - start;
   using benchmark::Counter;
   const double flops = prepared.work.flops;
   state.counters["FLOP/s"] = Counter(flops, Counter::kIsIterationInvariantRate, Counter::kIs1000);
   state.counters["of_peak"] =
-      flops * static_cast<double>(state.iterations()) / seconds.count() / prepared.work.peak;
+      flops * static_cast<double>(state.iterations()) / seconds / prepared.work.peak;
   if (prepared.ratio > 0) state.counters["x_plain"] = prepared.ratio;
 }
 
@@ -75,23 +59,14 @@ void add_benchmark(const std::string& name, std::function<Work()> make) {
       ->Unit(benchmark::kMicrosecond);
 }
 
-Pair interleaved(const std::function<void()>& first, const std::function<void()>& second,
-                 double seconds) {
-  first();
-  second();
-  // Turns of 20 microseconds and more are long against the clock's own cost.
-  const auto repetitions = [](const std::function<void()>& call) {
-    return static_cast<int>(std::clamp(std::ceil(20e-6 / seconds_of(call, 3)), 1.0, 1000.0));
-  };
-  const int of_first = repetitions(first), of_second = repetitions(second);
-  std::vector<double> firsts, seconds_;
-  double spent = 0;
-  while (firsts.size() < 5 || (spent < seconds && firsts.size() < 2000)) {
-    firsts.push_back(seconds_of(first, of_first));
-    seconds_.push_back(seconds_of(second, of_second));
-    spent += firsts.back() * of_first + seconds_.back() * of_second;
-  }
-  return {median(firsts), median(seconds_)};
+double time_ratio(const Call& first, const Call& second, double seconds) {
+  constexpr std::size_t least = 5, most = 2000;
+  const int of_first = repetitions_a_turn(first), of_second = repetitions_a_turn(second);
+  std::vector<double> ratios;
+  const double start = now();
+  while (ratios.size() < least || (now() - start < seconds && ratios.size() < most))
+    ratios.push_back(seconds_of(first, of_first) / seconds_of(second, of_second));
+  return median(ratios);
 }
 
 }  // namespace bench

@@ -10,25 +10,23 @@
 #include <string>
 #include <vector>
 
+#include "timing.hpp"
+
 namespace bench {
 
 struct Work {
-  double flops = 0;                            ///< of the visible part of one run
-  double peak = 0;                             ///< FLOP/s that could be had
-  std::function<void()> run;                   ///< the call that is timed
-  std::vector<std::function<void()>> plain{};  ///< the same with plain Eigen, in as many ways
-  std::function<double()> error{};             ///< of the result, as a multiple of what is allowed
+  double flops = 0;                 ///< of the visible part of one run
+  double peak = 0;                  ///< FLOP/s that could be had
+  Call run;                         ///< the call that is timed
+  std::vector<Call> plain{};        ///< the same with plain Eigen, in as many ways
+  std::function<double()> error{};  ///< of the result, as a multiple of what is allowed
 };
 
 /// The work is made when the benchmark is first run.
 void add_benchmark(const std::string& name, std::function<Work()> make);
 
-/// Median seconds of two calls that take turns, so that both see the same disturbances.
-struct Pair {
-  double first;
-  double second;
-};
-Pair interleaved(const std::function<void()>& first, const std::function<void()>& second,
-                 double seconds);
+/// Time of the first call over that of the second: the median of turns side by side, so that both
+/// see the same disturbances.
+double time_ratio(const Call& first, const Call& second, double seconds);
 
 }  // namespace bench

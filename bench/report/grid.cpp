@@ -5,6 +5,7 @@
 #include "grid.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <string>
 
@@ -21,11 +22,19 @@ Cell measure_cell(Index n, Index d, const Settings& settings, Grid& grid) {
                             [&] { textbook = plain_eigen::textbook(p.Q, p.K, p.V); },
                             [&] { row_max = plain_eigen::row_max(p.Q, p.K, p.V); }},
                            probes<float>(), settings);
-  grid.peak = std::max(grid.peak, result.median.peak);
-  grid.product = std::max(grid.product, result.median.product);
+  grid.peak = std::max(grid.peak, result.peak());
+  grid.product = std::max(grid.product, result.product());
   const double error =
       std::max({forward_error(attn, p), forward_error(textbook, p), forward_error(row_max, p)});
-  return {n,    d, result.median.seconds[0], result.median.seconds[1], result.median.seconds[2],
+  const auto times_of = [&](std::size_t plain) {
+    return result.median_of([=](const Turns& t) { return t.seconds[0] / t.seconds[plain]; });
+  };
+  return {n,
+          d,
+          result.seconds(0),
+          result.seconds(1),
+          result.seconds(2),
+          std::max(times_of(1), times_of(2)),
           error};
 }
 
@@ -39,16 +48,16 @@ void measure(Row& row, const Settings& settings, Grid& grid) {
     }
   const auto worst =
       std::max_element(grid.cells.begin(), grid.cells.end(),
-                       [](const Cell& a, const Cell& b) { return a.ratio() < b.ratio(); });
+                       [](const Cell& a, const Cell& b) { return a.ratio < b.ratio; });
   double error = 0;
   for (const Cell& cell : grid.cells) error = std::max(error, cell.error);
   row.wrong = !(error <= settings.tolerance);
   row.numbers["error"] = error;
   row.numbers["peak_gflops"] = grid.peak / 1e9;
   row.numbers["eigen_product_gflops"] = grid.product / 1e9;
-  if (!row.wrong) row.value = worst->ratio();
+  if (!row.wrong) row.value = worst->ratio;
   const auto slower = std::count_if(grid.cells.begin(), grid.cells.end(),
-                                    [](const Cell& cell) { return cell.ratio() > 1.05; });
+                                    [](const Cell& cell) { return cell.ratio > 1.05; });
   row.note = "worst at " + size_words(worst->n, worst->d) + "; " + std::to_string(slower) + " of " +
              std::to_string(grid.cells.size()) + " cells above 1.05";
 }

@@ -34,7 +34,7 @@ nlohmann::ordered_json grid_json(const Grid& grid) {
                      {"seconds", c.attn},
                      {"textbook_seconds", c.textbook},
                      {"row_max_seconds", c.row_max},
-                     {"of_plain_eigen", c.ratio()},
+                     {"of_plain_eigen", c.ratio},
                      {"gflops", c.gflops(c.attn)},
                      {"error", c.error}});
   return {{"peak_gflops", grid.peak / 1e9},

@@ -2,11 +2,12 @@
 // Calls that take turns in one process, and with them two probes of the machine: the FMA peak of
 // this build's instruction set and a product of Eigen's, 512 x 512 x 512.
 //
-// Every call counts with its median turn: every turn stands beside a turn of the others, and the
-// FMA probe's is as long as the first call's (up to 20 ms), so that a neighbour on the machine or a
-// change of its clock meets all of them alike. The best turns are kept as well.
+// What is compared is compared round by round, where turns stand side by side, and the median of
+// the rounds counts: a neighbour on the machine or a change of its clock meets all of them alike.
+// The FMA probe's turn is as long as the first call's (up to 20 ms). The best turns are kept too.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <vector>
@@ -14,10 +15,9 @@
 #include "fma_peak.hpp"
 #include "problem.hpp"
 #include "row.hpp"
+#include "timing.hpp"
 
 namespace bench::report {
-
-using Call = std::function<void()>;
 
 /// A call whose result can be checked.
 struct Checked {
@@ -40,7 +40,7 @@ Probes probes() {
   return {fma_flops_once<T>, [] { C.noalias() = A * B; }, 2.0 * n * n * n};
 }
 
-/// Times of the calls and FLOP/s of the probes.
+/// A round: seconds of the calls and FLOP/s of the probes.
 struct Turns {
   std::vector<double> seconds;
   double peak = 0;     ///< of the FMA probe
@@ -48,9 +48,22 @@ struct Turns {
 };
 
 struct Race {
-  Turns median;
-  Turns best;
-  int rounds = 0;
+  std::vector<Turns> rounds;
+
+  /// The median of f(turns) over the rounds.
+  template <class F>
+  double median_of(F&& f) const {
+    std::vector<double> values;
+    for (const Turns& turns : rounds) values.push_back(f(turns));
+    return median(values);
+  }
+  double seconds(std::size_t call) const {
+    return median_of([=](const Turns& t) { return t.seconds[call]; });
+  }
+  double peak() const { return median_of(std::mem_fn(&Turns::peak)); }
+  double product() const { return median_of(std::mem_fn(&Turns::product)); }
+  /// The best turn of everybody, whatever the round.
+  Turns best() const;
 };
 
 /// At least `settings.least` rounds, and more until `settings.seconds` are spent.
@@ -78,9 +91,9 @@ Plan share_of_peak(std::string work, std::string what, Goal goal, Make make) {
     const Race result = race({timed.call.run}, probes<T>(), settings);
     keep(result, row);
     const auto share = [&](const Turns& t) { return timed.flops / t.seconds[0] / t.peak; };
-    row.numbers["gflops"] = timed.flops / result.median.seconds[0] / 1e9;
-    row.numbers["value_of_best"] = share(result.best);
-    row.value = share(result.median);
+    row.numbers["gflops"] = timed.flops / result.seconds(0) / 1e9;
+    row.numbers["value_of_best"] = share(result.best());
+    row.value = result.median_of(share);
   };
   return {Row{work, what, "of the FMA peak", Unit::share, goal}, measure};
 }

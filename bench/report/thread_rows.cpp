@@ -46,12 +46,13 @@ void measure(Row& row, const Settings& settings) {
   const Race result =
       race({two.run, one.run, fma_loops, fma_loops_on_two}, probes<float>(), by_the_wall);
   keep(result, row);
-  const double speedup = result.median.seconds[1] / result.median.seconds[0];
-  const double of_fma = 2 * result.median.seconds[2] / result.median.seconds[3];
-  row.numbers["speedup"] = speedup;
-  row.numbers["fma_speedup"] = of_fma;
-  row.note = "speedup " + two_digits(speedup) + ", the loop's " + two_digits(of_fma);
-  row.value = speedup / of_fma;
+  const auto speedup = [](const Turns& t) { return t.seconds[1] / t.seconds[0]; };
+  const auto of_fma = [](const Turns& t) { return 2 * t.seconds[2] / t.seconds[3]; };
+  row.numbers["speedup"] = result.median_of(speedup);
+  row.numbers["fma_speedup"] = result.median_of(of_fma);
+  row.note = "speedup " + two_digits(row.numbers["speedup"]) + ", the loop's " +
+             two_digits(row.numbers["fma_speedup"]);
+  row.value = result.median_of([&](const Turns& t) { return speedup(t) / of_fma(t); });
 }
 
 }  // namespace

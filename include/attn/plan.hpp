@@ -162,7 +162,7 @@ void plan_small(const Inputs<T>& in, const Executor& executor, Plan& plan) {
   const Panels<A> panels(in.n_q());
   const Index heads = in.q.batches() * in.q.heads();
   Arena own;
-  [[maybe_unused]] const SmallScratch<A> sized(own, in, TensorView<T>());
+  [[maybe_unused]] const SmallScratch<A> sized(own, in, Outputs<T, A>());
   plan.path = Plan::Path::small;
   plan.kernel_rows = panel_width<A>;
   plan.kernel_cols = key_group;
@@ -298,9 +298,10 @@ void add_reasons(const Inputs<T>& in, const Program& program, const Executor& ex
 ///
 /// Params   those of attention, which is checked as it would be (ShapeError, ValueError)
 /// Path     chosen by the functions that the call itself asks. That of sizes in the types is
-///          attention's alone, and left where |S| as a matrix reaches 64 or is not finite.
-///          attention_weights always takes tiles with two walks. Packed sequences each have a path;
-///          that of the largest is told, with the tiles of all
+///          attention's alone, and left where |S| as a matrix reaches 64 or is not finite. Calls
+///          that return the weights take the same path, tiles with two walks; weights in 16 bits
+///          are not decoded. Packed sequences each have a path; that of the largest is told, with
+///          the tiles of all
 /// Cost     the masks are asked for the verdict of every tile once; nothing else is computed
 /// Example  examples/explain.cpp
 template <class Q, class K, class V, class... Parts>

@@ -7,7 +7,8 @@
 // `heads x n_q`, take part in one walk, so each row of K and V is read once for all of them: 4
 // flops a number and query row. Rows and columns are read in place, whichever are contiguous, in
 // their storage type. Keys are split into chunks, a task each, whose maxima, sums and outputs are
-// merged in their order; the chunks follow from the sizes alone, so threads change no bit.
+// merged in their order; the chunks follow from the sizes alone, so threads change no bit. Where
+// the weights are asked for, scores wait in their place until maxima and sums are known.
 // Source: Dao et al. 2023, Flash-Decoding; Ainslie et al. 2023 (grouped queries).
 #pragma once
 
@@ -112,7 +113,7 @@ struct DecodeScratch {
 };
 
 /// One walk over one chunk of the keys, which may be stored in another type than Q and O.
-template <class C, class Tokens>
+template <class C, class Tokens, class Out>
 class Decoder {
  public:
   using A = typename C::A;
@@ -121,7 +122,8 @@ class Decoder {
   using ScoreTile = std::remove_cvref_t<decltype(std::declval<const C&>().score)>;
 
   Decoder(const C& call, const DecodePlan& plan, const DecodeWalk& walk, const Tokens& k,
-          const Tokens& v, const DecodeScratch<A, Tokens>& scratch, const DecodeRows<A>& rows)
+          const Tokens& v, const DecodeScratch<A, Tokens>& scratch, const DecodeRows<A>& rows,
+          const Out& out)
       : call_(call),
         n_q_(plan.n_q),
         walk_(walk),
@@ -130,12 +132,14 @@ class Decoder {
         values_(v, walk.batch, walk.key_head, fewest_columns, scratch.values),
         scratch_(scratch),
         rows_(rows),
+        out_(out),
         count_(walk.heads * plan.n_q) {}
 
   /// Takes in keys first .. last-1.
   void run(Index first, Index last) {
     rows_.start(blocked_rows(count_));
     load_queries();
+    if constexpr (has_weights<Out> && Program::has_masks) kept().hide(first, last);
     constexpr Index near_bytes = 256 * 1024;  // what a second-level cache is likely to hold
     const Index key_bytes = static_cast<Index>(sizeof(S)) * (keys_.features() + values_.features());
     is_far_ = (last - first) * key_bytes > near_bytes;
@@ -144,12 +148,69 @@ class Decoder {
     });
   }
 
+  /// Takes in what another walk has seen of other keys.
+  void merge(const DecodeRows<A>& other) const { rows_.merge(other, count_); }
+
+  /// Writes what has been seen, of all keys: outputs divided by their sums, log-sum-exp, weights.
+  void write() const {
+    Index r = 0;
+    for (Index h = walk_.first_head; h < walk_.first_head + walk_.heads; ++h)
+      for (Index i = 0; i < n_q_; ++i, ++r) write_row(r, h, i);
+    if constexpr (has_weights<Out>) write_weights();
+  }
+
  private:
+  /// 1 / denominator of row r, which belongs to head h; 0 if it sees nothing.
+  A factor(Index r, Index h) const {
+    const A sum = rows_.sum[r];
+    const auto& normalizer = call_.program.normalizer;
+    return sum == A(0) ? A(0) : A(1) / normalizer.denominator(sum, rows_.maximum[r], h);
+  }
+
+  void write_row(Index r, Index h, Index i) const {
+    const A sum = rows_.sum[r];
+    if (out_.log_sum_exp.data)
+      out_.log_sum_exp(walk_.batch, h, i, 0) =
+          sum == A(0) ? minus_infinity<A> : rows_.maximum[r] + std::log(sum);
+    if (!out_.output.data) return;
+    rows_.rescale(r, Pack<A>(factor(r, h)));
+    const Index d_v = out_.output.features(), step = out_.output.strides[3];
+    auto* to = out_.output.pointer(walk_.batch, h, i);
+    if (step == 1)
+      convert_run(rows_.output.row(r), d_v, to);
+    else
+      scatter(rows_.output.row(r), d_v, to, step);
+  }
+
+  /// The scores that the walk has left there become weights.
+  void write_weights() const {
+    for (Index j = 0; j < call_.in.n_k(); j += DecodePlan::tile) {
+      const Index count = std::min(DecodePlan::tile, call_.in.n_k() - j);
+      kept().get(scratch_.s, j, count);
+      for (Index r = 0; r < count_; ++r) weigh(r, count);
+      if constexpr (Program::prob_count > 0) modify_probabilities(j, count, false);
+      kept().put(scratch_.s, j, count);
+    }
+  }
+  void weigh(Index r, Index count) const {
+    const Pack<A> maximum(rows_.maximum[r]);
+    const Pack<A> scale(factor(r, walk_.first_head + quotient(r, n_q_)));
+    A* s = scratch_.s.row(r);
+    for (Index j = 0; j < count; j += Pack<A>::width) {
+      const Pack<A> score = Pack<A>::load(s + j);
+      const Pack<A> p = call_.program.normalizer.probability(score, maximum, scale);
+      select(score == Pack<A>(minus_infinity<A>), Pack<A>(0), p).store(s + j);
+    }
+  }
+  KeptScores<A> kept() const { return {out_.weights, walk_, n_q_}; }
+
   void take_in(Index first, Index count, Verdict all, Index last) {
     raw_scores(first, count);
     if (Program::mod_count > 0 || all == Verdict::mixed) modify_scores(first, count, all);
+    if constexpr (has_weights<Out>) kept().put(scratch_.s, first, count);
     Pack<A> least(std::numeric_limits<A>::infinity());
     for (Index r = 0; r < count_; ++r) least = rows_.absorb(r, scratch_.s.row(r), count, least);
+    if (values_.features() == 0) return;
     const bool hides = !(Eigen::internal::predux_min(least.raw) > minus_infinity<A>);
     const bool careful = hides && !values_.template all_finite<A>(first, count);
     if constexpr (Program::prob_count > 0) modify_probabilities(first, count, careful);
@@ -311,33 +372,11 @@ class Decoder {
   DecodeOperand<Tokens> keys_;
   DecodeOperand<Tokens> values_;
   const DecodeScratch<A, Tokens>& scratch_;
-  const DecodeRows<A>& rows_;
+  DecodeRows<A> rows_;
+  const Out& out_;
   Index count_;  ///< rows
   bool is_far_ = false;
 };
-
-/// Writes what a walk has seen of all its keys: outputs divided by their sums, and log-sum-exp.
-template <class C, class O>
-void write_rows(const C& call, const DecodePlan& plan, const DecodeWalk& walk,
-                const DecodeRows<typename C::A>& rows, const O& out) {
-  using A = typename C::A;
-  Index r = 0;
-  for (Index h = walk.first_head; h < walk.first_head + walk.heads; ++h)
-    for (Index i = 0; i < plan.n_q; ++i, ++r) {
-      const A sum = rows.sum[r], m = rows.maximum[r];
-      if (out.log_sum_exp.data)
-        out.log_sum_exp(walk.batch, h, i, 0) = sum == A(0) ? minus_infinity<A> : m + std::log(sum);
-      if (!out.output.data) continue;
-      const A divisor = call.program.normalizer.denominator(sum, m, h);
-      rows.rescale(r, Pack<A>(sum == A(0) ? A(0) : A(1) / divisor));
-      const Index d_v = out.output.features(), step = out.output.strides[3];
-      auto* to = out.output.pointer(walk.batch, h, i);
-      if (step == 1)
-        convert_run(rows.output.row(r), d_v, to);
-      else
-        scatter(rows.output.row(r), d_v, to, step);
-    }
-}
 
 /// Scratch of a decoding task that is little enough for the stack, in bytes.
 inline constexpr std::size_t stack_scratch = 16 * 1024;
@@ -374,27 +413,28 @@ void run_decode(const C& call, const Tokens& k, const Tokens& v, const Executor&
     Arena arena(partials + static_cast<std::size_t>(task) * partial.used());
     return DecodeRows<A>(arena, plan.rows(), v.features());
   };
-  executor.run(tasks, [&](Index task, Index worker) {
+  // f(decoder) with the scratch of a worker; its rows are those at `task`, or lie in the scratch.
+  const auto with_decoder = [&](Index task, const DecodeWalk& walk, Index worker, auto&& f) {
     with_scratch(bytes, workspace, worker, [&](Arena arena) {
-      const Index w = quotient(task, plan.chunks);
-      const DecodeWalk walk(plan, w);
       const DecodeScratch<A, Tokens> scratch(arena, call, plan, k, v);
-      const DecodeRows<A> rows =
-          whole ? DecodeRows<A>(arena, plan.rows(), v.features()) : partial_of(task);
-      const Index first = (task - w * plan.chunks) * plan.chunk;
-      Decoder<C, Tokens>(call, plan, walk, k, v, scratch, rows)
-          .run(first, std::min(first + plan.chunk, plan.n_k));
-      if (whole) write_rows(call, plan, walk, rows, out);
+      f(Decoder<C, Tokens, O>(
+          call, plan, walk, k, v, scratch,
+          whole ? DecodeRows<A>(arena, plan.rows(), v.features()) : partial_of(task), out));
+    });
+  };
+  executor.run(tasks, [&](Index task, Index worker) {
+    const Index w = quotient(task, plan.chunks), first = (task - w * plan.chunks) * plan.chunk;
+    with_decoder(task, DecodeWalk(plan, w), worker, [&](auto decoder) {
+      decoder.run(first, std::min(first + plan.chunk, plan.n_k));
+      if (whole) decoder.write();
     });
   });
   if (whole) return;
-  for (Index w = 0; w < plan.walks(); ++w) {
-    const DecodeWalk walk(plan, w);
-    const DecodeRows<A> rows = partial_of(w * plan.chunks);
-    for (Index chunk = 1; chunk < plan.chunks; ++chunk)
-      rows.merge(partial_of(w * plan.chunks + chunk), walk.heads * plan.n_q);
-    write_rows(call, plan, walk, rows, out);
-  }
+  for (Index task = 0; task < tasks; task += plan.chunks)
+    with_decoder(task, DecodeWalk(plan, task / plan.chunks), 0, [&](const auto& decoder) {
+      for (Index chunk = 1; chunk < plan.chunks; ++chunk) decoder.merge(partial_of(task + chunk));
+      decoder.write();
+    });
 }
 
 /// The same where they are those of the call.

@@ -13,6 +13,7 @@
 #include <limits>
 
 #include <attn/config.hpp>
+#include <attn/engine/convert.hpp>
 #include <attn/engine/packet_math.hpp>
 #include <attn/engine/panel.hpp>
 #include <attn/engine/program.hpp>
@@ -193,6 +194,40 @@ struct DecodeRows {
                other.sum[r] * Eigen::internal::pfirst(its.raw);
       maximum[r] = most;
     }
+  }
+};
+
+/// The weights of a walk's query rows, in the caller's memory, where their scores are kept until
+/// maxima and sums are known.
+template <class A>
+struct KeptScores {
+  TensorView<A> weights;  ///< {batch, head, n_q, n_k}
+  DecodeWalk walk;
+  Index n_q;
+
+  /// Hides keys first .. last-1, of which a walk leaves out what masks hide.
+  void hide(Index first, Index last) const {
+    for (Index r = 0; r < walk.heads * n_q; ++r)
+      for (Index j = first; j < last; ++j) *at(r, j) = -std::numeric_limits<A>::infinity();
+  }
+  void put(const ScratchRows<A>& rows, Index first, Index count) const {
+    const Index step = weights.strides[3];
+    for (Index r = 0; r < walk.heads * n_q; ++r)
+      step == 1 ? convert_run(rows.row(r), count, at(r, first))
+                : scatter(rows.row(r), count, at(r, first), step);
+  }
+  void get(const ScratchRows<A>& rows, Index first, Index count) const {
+    const Index step = weights.strides[3];
+    for (Index r = 0; r < walk.heads * n_q; ++r)
+      step == 1 ? convert_run(at(r, first), count, rows.row(r))
+                : gather(at(r, first), step, count, rows.row(r));
+  }
+
+ private:
+  A* at(Index r, Index j) const {
+    const Index head = quotient(r, n_q);
+    return weights.pointer(walk.batch, walk.first_head + head, r - head * n_q) +
+           j * weights.strides[3];
   }
 };
 

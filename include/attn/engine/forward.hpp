@@ -3,9 +3,10 @@
 //
 // Softmax streams: one walk over the keys with a running maximum (fused). Other normalisers, users'
 // probability modifiers and the weights need two walks: the statistics of the rows first, then the
-// weights from them, tile by tile. Nothing of size n_q x n_k is stored (sparsemax and entmax15: the
-// scores of one block of queries). Flops: 2 n_q n_k (d + d_v) over visible tiles, a walk more of
-// 2 n_q n_k d for the second way.
+// weights from them, tile by tile; small heads and decoding (forward_path.hpp) have the weights
+// after one. Nothing of size n_q x n_k is stored (sparsemax and entmax15: the scores of one block
+// of queries). Flops: 2 n_q n_k (d + d_v) over visible tiles, a walk more of 2 n_q n_k d for the
+// second way.
 #pragma once
 
 #include <algorithm>
@@ -28,24 +29,6 @@
 
 ATTN_BEGIN_NAMESPACE
 namespace engine {
-
-/// What a forward call writes; a view without data is not asked for.
-template <class T, class A>
-struct Outputs {
-  TensorView<T> output;       ///< {batch, head, n_q, d_v}
-  TensorView<A> log_sum_exp;  ///< {batch, head, n_q, 1}
-  bool are_new = false;       ///< made for this call: of the right shape, and apart from the inputs
-};
-
-/// The weights as well. A type of its own: calls without them do not compile what makes them.
-template <class T, class A>
-struct WeightedOutputs : Outputs<T, A> {
-  TensorView<T> weights;  ///< {batch, head, n_q, n_k}
-};
-template <class Out>
-inline constexpr bool has_weights = requires(const Out& out) {
-  out.weights;
-};
 
 /// Two numbers a row, from which a normaliser makes weights of scores.
 template <class A>
@@ -377,9 +360,9 @@ void project_all_keys(const C& call, const Executor& executor, Workspace& worksp
 
 /// Whether the call has a path of its own, for a few numbers or for few queries; if so, it has been
 /// taken.
-template <class T, class Tokens, class Program, class Executor>
+template <class T, class Tokens, class Program, class Executor, class Out>
 bool ran_small(const Inputs<T, Tokens>& in, const Program& program, const Executor& executor,
-               Workspace& workspace, const Outputs<T, typename Program::Accumulator>& out) {
+               Workspace& workspace, const Out& out) {
   using A = typename Program::Accumulator;
   const ForwardPath path = forward_path<Program>(in);
   if constexpr (may_loop<T, Tokens, Program>) {
@@ -398,7 +381,8 @@ bool ran_small(const Inputs<T, Tokens>& in, const Program& program, const Execut
       return true;
     }
   }
-  if constexpr (may_decode<Program>) {
+  // Decoding keeps scores where weights belong, which takes numbers of the accumulator type.
+  if constexpr (may_decode<Program> && (!has_weights<Out> || std::is_same_v<T, A>)) {
     if (path == ForwardPath::decoding) {
       with_decode_call(in, program, workspace,
                        [&](const auto& call) { run_decode(call, executor, workspace, out); });
@@ -440,12 +424,21 @@ void run_tasks(const C& call, Index tasks, const Executor& executor, Workspace& 
   });
 }
 
+/// The same call with values of no features, for weights alone.
+template <class T>
+Inputs<T> without_values(Inputs<T> in) {
+  in.v.shape[3] = 0;
+  return in;
+}
+
 /// out: Outputs or WeightedOutputs.
 template <class T, class Tokens, class Program, class Executor, class Out>
 void run_forward(const Inputs<T, Tokens>& in, const Program& program, const Executor& executor,
                  Workspace& workspace, const Out& out) {
-  if constexpr (!has_weights<Out>)
-    if (ran_small(in, program, executor, workspace, out)) return;
+  if constexpr (has_weights<Out>)
+    if (!out.output.data && in.v.features() > 0)
+      return run_forward(without_values(in), program, executor, workspace, out);
+  if (ran_small(in, program, executor, workspace, out)) return;
   with_call(in, program, workspace, [&](auto call) {
     using C = decltype(call);
     share_out(call, executor);

@@ -135,14 +135,16 @@ struct SmallScratch {
   A* output;  ///< of a panel: [column][query]
   A* keys;    ///< where they can't be used in place
   A* values;
-  A* staging;  ///< of queries and outputs that can not be read or written in place
+  A* staging;  ///< of what can not be read or written in place
 
-  template <class T>
-  SmallScratch(Arena& arena, const Inputs<T>& in, const TensorView<T>& out) {
+  /// out: Outputs or WeightedOutputs.
+  template <class T, class O>
+  SmallScratch(Arena& arena, const Inputs<T>& in, const O& out) {
     const Index rows = Panels<A>(in.n_q()).most_rows();
     const Index d = in.q.features(), d_v = in.v.features(), n_k = in.n_k();
-    const bool writes_in_place =
-        std::is_same_v<T, A> && (out.strides[2] == 1 || out.strides[3] == 1);
+    Index staged = in_place(in.q) && takes_in_place(out.output) ? 0 : std::max(d, d_v);
+    if constexpr (has_weights<O>)
+      if (!takes_in_place(out.weights)) staged = std::max(staged, n_k);
     q = arena.take<A>(rows * d);
     s = arena.take<A>((grouped(n_k) + 1) * panel_width<A>);  // mix_rows reads on to whole groups
     maximum = arena.take<A>(rows);
@@ -151,13 +153,17 @@ struct SmallScratch {
     output = arena.take<A>(rows * d_v);
     keys = arena.take<A>(in_place(in.k) ? 0 : n_k * d);
     values = arena.take<A>(in_place(in.v) ? 0 : n_k * d_v);
-    staging = arena.take<A>(in_place(in.q) && writes_in_place ? 0 : rows * std::max(d, d_v));
+    staging = arena.take<A>(rows * staged);
   }
 
  private:
   template <class T>
   static bool in_place(const TensorView<const T>& view) {
     return lies_in_place<A>(Slice<const T>(view, 0, 0), view.tokens());
+  }
+  template <class T>
+  static bool takes_in_place(const TensorView<T>& view) {
+    return std::is_same_v<T, A> && (view.strides[2] == 1 || view.strides[3] == 1);
   }
 };
 
@@ -218,6 +224,17 @@ class SmallHead {
     if (!in_place)
       write_tokens(Operand<A>(c.data, panel.count, values_.cols, c.stride, false), to, panel.first,
                    scratch_.staging);
+  }
+
+  /// P of a panel, in place of the scores.
+  void write_weights(const Panel& panel, const Slice<T>& to) const {
+    for (Index j = 0; j < keys_.rows; ++j)
+      for (Index i = 0; i < panel_rows<A>(panel); i += Pack<A>::width) {
+        A* p = scratch_.s + j * panel_width<A> + i;
+        (Pack<A>::load(p) * Pack<A>::load(scratch_.factor + i)).store(p);
+      }
+    write_tokens(Operand<A>(scratch_.s, panel.count, keys_.rows, panel_width<A>, false), to,
+                 panel.first, scratch_.staging);
   }
 
   A log_sum_exp(Index i) const {
@@ -293,12 +310,12 @@ ATTN_NOINLINE void run_small(const Inputs<T>& in, Accumulator<T> scale,
   using A = Accumulator<T>;
   const Index heads = in.q.heads(), tasks = in.q.batches() * heads;
   Arena measure;
-  [[maybe_unused]] const SmallScratch<A> sized(measure, in, out.output);
+  [[maybe_unused]] const SmallScratch<A> sized(measure, in, out);
   workspace.prepare(executor.workers(tasks), measure.used());
   const Panels<A> panels(in.n_q());
   executor.run(tasks, [&](Index task, Index worker) {
     Arena arena(workspace.worker(worker));
-    const SmallScratch<A> scratch(arena, in, out.output);
+    const SmallScratch<A> scratch(arena, in, out);
     const Index b = quotient(task, heads), h = task - b * heads;
     const SmallHead<T> head(in, b, h, scratch);
     for (Index p = 0; p < panels.count(); ++p) {
@@ -307,9 +324,10 @@ ATTN_NOINLINE void run_small(const Inputs<T>& in, Accumulator<T> scale,
       if (out.log_sum_exp.data)
         for (Index i = 0; i < panel.count; ++i)
           out.log_sum_exp(b, h, panel.first + i, 0) = head.log_sum_exp(i);
-      if (!out.output.data) continue;
+      if (!out.output.data && !has_weights<O>) continue;
       head.find_factors(panel, normalizer, h);
-      head.mix(panel, hides, Slice<T>(out.output, b, h));
+      if (out.output.data) head.mix(panel, hides, Slice<T>(out.output, b, h));
+      if constexpr (has_weights<O>) head.write_weights(panel, Slice<T>(out.weights, b, h));
     }
   });
 }

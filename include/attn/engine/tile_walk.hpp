@@ -35,6 +35,24 @@ struct Inputs {
   Index n_k() const { return k.tokens(); }
 };
 
+/// What a forward call writes; a view without data is not asked for.
+template <class T, class A>
+struct Outputs {
+  TensorView<T> output;       ///< {batch, head, n_q, d_v}
+  TensorView<A> log_sum_exp;  ///< {batch, head, n_q, 1}
+  bool are_new = false;       ///< made for this call: of the right shape, and apart from the inputs
+};
+
+/// The weights as well. A type of its own: calls without them do not compile what makes them.
+template <class T, class A>
+struct WeightedOutputs : Outputs<T, A> {
+  TensorView<T> weights;  ///< {batch, head, n_q, n_k}; always asked for
+};
+template <class Out>
+inline constexpr bool has_weights = requires(const Out& out) {
+  out.weights;
+};
+
 /// One block of queries of one head.
 struct QueryBlock {
   Index batch;

@@ -86,6 +86,11 @@ struct TinyHead {
     for (Index j = 0; j < k.tokens; ++j) total += s[i * k.tokens + j];
     return total;
   }
+  /// p_j = scale e_j.
+  void write_weights(Index i, A scale, const Slice<A>& to) const {
+    for (Index j = 0; j < k.tokens; ++j)
+      to.data[i * to.token_stride + j * to.feature_stride] = scale * s[i * k.tokens + j];
+  }
   /// o = scale sum_j e_j v_j. A score of -inf: what V holds does not matter.
   void mix(Index i, A scale, const Slice<A>& to) const {
     const A* e = s + i * k.tokens;
@@ -124,9 +129,9 @@ ATTN_NOINLINE void run_tiny(const Inputs<A>& in, A factor, const Normalizer& nor
         const A sum = head.sum(i), m = head.m[i];
         if (out.log_sum_exp.data)
           out.log_sum_exp(b, h, i, 0) = sum == A(0) ? minus_infinity<A> : m + std::log(sum);
-        if (!out.output.data) continue;
         const A scale = sum == A(0) ? A(0) : A(1) / normalizer.denominator(sum, m, h);
-        head.mix(i, scale, {out.output, b, h});
+        if (out.output.data) head.mix(i, scale, {out.output, b, h});
+        if constexpr (has_weights<O>) head.write_weights(i, scale, {out.weights, b, h});
       }
     }
 }
