@@ -180,6 +180,10 @@ class BlockBackward {
     return {scratch_.d_output + panel.first * d_v(), panel_rows<A>(panel)};
   }
 
+  A* d_output_rows(const Panel& panel) const {
+    return scratch_.d_output_rows + panel.first * sizes_.value;
+  }
+
   void load_rows() {
     if constexpr (is_exponential) {
       std::fill_n(scratch_.rows.shift, padded<A>(walk_.block().count), A(0));
@@ -201,7 +205,7 @@ class BlockBackward {
                         panel.count, walk_.scratch().staging);
     block_is_finite_ = block_is_finite_ && d.all_finite();
     pack(d, panel_rows<A>(panel), d_output(panel).data);
-    pack(d.transposed(), sizes_.value, scratch_.d_output_rows + panel.first * sizes_.value);
+    pack(d.transposed(), sizes_.value, d_output_rows(panel));
     const PaddedTile<A> q = walk_.queries(panel);
     const Operand<A> queries(q.const_map(panel.count, query_width()));
     block_is_finite_ = block_is_finite_ && queries.all_finite();
@@ -219,9 +223,16 @@ class BlockBackward {
         const Panel panel = walk_.panels()[p];
         const Operand<A> o =
             load_operand<A>(output, b.first + panel.first, panel.count, walk_.scratch().staging);
+        // dO in the storage order of O: Eigen multiplies two of different order number by number
+        const Operand<A> d =
+            o.row_major ? Operand<A>(d_output_rows(panel), panel.count, d_v(), sizes_.value, true)
+                        : Operand<A>(d_output(panel).const_map(panel.count, d_v()));
         Eigen::Map<VectorX<A>> mean(scratch_.mean + panel.first, panel.count);
         o.visit([&](const auto& rows) {
-          mean = rows.cwiseProduct(d_output(panel).const_map(panel.count, d_v())).rowwise().sum();
+          using Rows = std::remove_cvref_t<decltype(rows)>;
+          mean = rows.cwiseProduct(Rows(d.data, d.rows, d.cols, Eigen::OuterStride<>(d.stride)))
+                     .rowwise()
+                     .sum();
         });
       }
     } else if constexpr (Normalizer::statistic != RowStatistic::none) {
@@ -353,7 +364,7 @@ class BlockBackward {
     const Panel& panel = tile.panel;
     const Index from_range = tile.first - walk_.key_range().first;
     A* dv = scratch_.d_values + from_range * sizes_.value;
-    const A* d_rows = scratch_.d_output_rows + panel.first * sizes_.value;
+    const A* d_rows = d_output_rows(panel);
     const bool careful = !is_finite() && (is_exponential || sees_nothing_ || walk_.may_hide(tile));
     if (careful)
       add_transposed_product_of_visible<A>(dv, sizes_.value,

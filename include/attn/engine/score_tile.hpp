@@ -12,6 +12,7 @@
 // (additive_tile.hpp) and a user's.
 #pragma once
 
+#include <cmath>
 #include <type_traits>
 
 #include <attn/config.hpp>
@@ -58,8 +59,16 @@ struct ScaledDotTile {
   template <class G>
   void project_query_backward(ConstTileMap<A> q, ConstTileMap<A> d, TileMap<A> dq, G& g) const {
     dq = d * scale;
-    if constexpr (requires { g.scale; })
-      g.scale += (d.array() == A(0)).select(A(0), q.cwiseProduct(d)).sum();
+    if constexpr (requires { g.scale; }) {
+      const A sum = q.cwiseProduct(d).sum();
+      g.scale += std::isfinite(sum) ? sum : sum_of_seen(q, d);
+    }
+  }
+
+ private:
+  /// Without what rows hold that see nothing.
+  static A sum_of_seen(ConstTileMap<A> q, ConstTileMap<A> d) {
+    return (d.array() == A(0)).select(A(0), q.cwiseProduct(d)).sum();
   }
 };
 
