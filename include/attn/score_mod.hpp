@@ -142,19 +142,22 @@ struct Alibi {
   S apply(const S& s, const At& at, Extent extent) const {
     return s - S(slopes(at.head)) * distance<S>(at, extent);
   }
+  /// Both positions counted from the tile's first key: one conversion a query or key, not a pair.
   template <class A>
   struct Bound {
     A slope;
-    Index offset;
+    Index shift;
+    Index first_key;
 
     template <class S, class At>
     S apply(const S& s, const At& at, Extent) const {
-      return s - S(slope) * abs(S::first_and_up(static_cast<A>(at.first_query + offset - at.key)));
+      const S query = S::first_and_up(static_cast<A>(at.first_query + shift));
+      return s - S(slope) * abs(query - S(static_cast<A>(at.key - first_key)));
     }
   };
   template <class A>
   Bound<A> bind(const Tile& t) const {
-    return {static_cast<A>(slopes(t.head)), shift(0, t.extent)};
+    return {static_cast<A>(slopes(t.head)), shift(t.first_key, t.extent), t.first_key};
   }
   template <class A>
   struct Gradient {

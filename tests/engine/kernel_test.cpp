@@ -40,7 +40,8 @@ TYPED_TEST(Kernel, ScoresAreProductsAndTheMaximumIgnoresPadding) {
         const auto q = this->numbers(d * packs * W);
         auto k = this->numbers(grouped(keys) * d);
         std::vector<A> s(std::size_t(grouped(keys) * stride)), m(std::size_t(stride), A(-3));
-        attn::engine::score_panel<true>(packs, q.data(), k.data(), d, keys, s.data(), m.data());
+        attn::engine::score_panel(packs, q.data(), k.data(), d, keys, s.data(),
+                                  attn::engine::FindMaximum<A>{m.data()});
         for (Index i = 0; i < packs * W; ++i) {
           A most = A(-3);
           for (Index j = 0; j < keys; ++j) {
@@ -54,6 +55,34 @@ TYPED_TEST(Kernel, ScoresAreProductsAndTheMaximumIgnoresPadding) {
           ASSERT_EQ(m[std::size_t(i)], most) << packs << ' ' << keys << ' ' << d;
         }
       }
+}
+
+TYPED_TEST(Kernel, ScoresAreModifiedBeforeTheirMaximumIsTaken) {
+  using A = TypeParam;
+  constexpr Index W = Pack<A>::width, stride = panel_width<A>, d = 5;
+  for (Index packs = 1; packs <= panel_packs; ++packs)
+    for (const Index keys : {Index(1), key_group - 1, key_group, 2 * key_group + 1}) {
+      const auto q = this->numbers(d * packs * W);
+      const auto k = this->numbers(grouped(keys) * d);
+      std::vector<A> s(std::size_t(grouped(keys) * stride)), plain = s;
+      std::vector<A> m(std::size_t(stride), A(-99));
+      attn::engine::score_panel(packs, q.data(), k.data(), d, keys, plain.data(),
+                                attn::engine::AsTheyAre());
+      const auto modify = [](const Pack<A>& score, Index query, Index key) {
+        return score - Pack<A>(A(10 * query + 3 * key));
+      };
+      attn::engine::score_panel(packs, q.data(), k.data(), d, keys, s.data(),
+                                attn::engine::ModifyScores<A, decltype(modify)>{modify, m.data()});
+      for (Index i = 0; i < packs * W; ++i) {
+        A most = A(-99);
+        for (Index j = 0; j < keys; ++j) {
+          const A score = plain[std::size_t(j * stride + i)] - A(10 * (i / W * W) + 3 * j);
+          most = std::max(most, score);
+          ASSERT_EQ(s[std::size_t(j * stride + i)], score) << packs << ' ' << keys;
+        }
+        ASSERT_EQ(m[std::size_t(i)], most) << packs << ' ' << keys;
+      }
+    }
 }
 
 TYPED_TEST(Kernel, OutputsAreRescaledAndAddedTo) {

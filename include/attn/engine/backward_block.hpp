@@ -267,15 +267,14 @@ class BlockBackward {
 
   /// S and dP' of a tile.
   void load_tile(const KeyTile& tile) const {
-    constexpr A* no_maximum = nullptr;
     const A* d = d_output(tile.panel).data;
-    walk_.template raw_scores<false>(tile, no_maximum);
+    walk_.raw_scores(tile, AsTheyAre());
     if (walk_.is_direct())
-      score_panel_direct<false>(tile.panel.packs, d, walk_.values(tile.first, tile.count),
-                                scratch_.d_weights.data, no_maximum);
+      score_panel_direct(tile.panel.packs, d, walk_.values(tile.first, tile.count),
+                         scratch_.d_weights.data, AsTheyAre());
     else
-      score_panel<false>(tile.panel.packs, d, scratch_.v, d_v(), tile.count,
-                         scratch_.d_weights.data, no_maximum);
+      score_panel(tile.panel.packs, d, scratch_.v, d_v(), tile.count, scratch_.d_weights.data,
+                  AsTheyAre());
   }
 
   /// Where a pack of a tile stands.

@@ -372,7 +372,7 @@ class Decoder {
   DecodeOperand<Tokens> keys_;
   DecodeOperand<Tokens> values_;
   const DecodeScratch<A, Tokens>& scratch_;
-  DecodeRows<A> rows_;
+  const DecodeRows<A>& rows_;
   const Out& out_;
   Index count_;  ///< rows
   bool is_far_ = false;
@@ -417,14 +417,14 @@ void run_decode(const C& call, const Tokens& k, const Tokens& v, const Executor&
   const auto with_decoder = [&](Index task, const DecodeWalk& walk, Index worker, auto&& f) {
     with_scratch(bytes, workspace, worker, [&](Arena arena) {
       const DecodeScratch<A, Tokens> scratch(arena, call, plan, k, v);
-      f(Decoder<C, Tokens, O>(
-          call, plan, walk, k, v, scratch,
-          whole ? DecodeRows<A>(arena, plan.rows(), v.features()) : partial_of(task), out));
+      const DecodeRows<A> rows =
+          whole ? DecodeRows<A>(arena, plan.rows(), v.features()) : partial_of(task);
+      f(Decoder<C, Tokens, O>(call, plan, walk, k, v, scratch, rows, out));
     });
   };
   executor.run(tasks, [&](Index task, Index worker) {
     const Index w = quotient(task, plan.chunks), first = (task - w * plan.chunks) * plan.chunk;
-    with_decoder(task, DecodeWalk(plan, w), worker, [&](auto decoder) {
+    with_decoder(task, DecodeWalk(plan, w), worker, [&](auto&& decoder) {
       decoder.run(first, std::min(first + plan.chunk, plan.n_k));
       if (whole) decoder.write();
     });

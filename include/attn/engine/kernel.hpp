@@ -123,31 +123,83 @@ ATTN_INLINE void with_packs(Index packs, F&& f) {
   if constexpr (panel_packs > 2) f(std::integral_constant<Index, 3>());
 }
 
-/// S = Q K^T for one panel of queries and one tile of keys, both packed, and the maximum of each
-/// row where it is wanted. The last group may be padding behind `keys`, which the maximum leaves
-/// out.
-template <Index packs, bool finds_maximum, class A>
-ATTN_NOINLINE void score_packs(const A* q, const A* k, Index width, Index keys, A* s, A* maximum) {
+/// How scores are finished before they are stored: not at all.
+struct AsTheyAre {
+  template <Index packs, class A>
+  ATTN_INLINE void in_registers(Pack<A> (&)[key_group][packs], Index) const {}
+  template <Index packs, class A>
+  void in_memory(A*, Index, Index) const {}
+};
+
+/// The maximum of each row grows by them.
+template <class A>
+struct FindMaximum {
+  A* maximum;
+
+  template <Index packs>
+  ATTN_INLINE void in_registers(Pack<A> (&c)[key_group][packs], Index) const {
+    find_maximum(c, maximum);
+  }
+  template <Index packs>
+  void in_memory(A* s, Index, Index keys) const {
+    find_maximum_of<packs>(s, keys, maximum);
+  }
+};
+
+/// f(score, query, key) takes the place of each pack of them, query and key counted within the
+/// tile, and the maximum of each row grows by it.
+template <class A, class F>
+struct ModifyScores {
+  F f;
+  A* maximum;
+
+  template <Index packs>
+  ATTN_INLINE void in_registers(Pack<A> (&c)[key_group][packs], Index key) const {
+    ATTN_UNROLL
+    for (Index g = 0; g < key_group; ++g) {
+      ATTN_UNROLL
+      for (Index p = 0; p < packs; ++p) c[g][p] = f(c[g][p], p * Pack<A>::width, key + g);
+    }
+    find_maximum(c, maximum);
+  }
+  template <Index packs>
+  void in_memory(A* s, Index key, Index keys) const {
+    for (Index g = 0; g < keys; ++g)
+      for (Index p = 0; p < packs; ++p) {
+        A* score = s + g * panel_width<A> + p * Pack<A>::width;
+        f(Pack<A>::load(score), p * Pack<A>::width, key + g).store(score);
+      }
+    find_maximum_of<packs>(s, keys, maximum);
+  }
+};
+
+/// Finishes and stores a group of scores at s, those of keys `key` and up. A last group of fewer
+/// keys is finished in memory: what stands behind them belongs to no key.
+template <Index packs, class Finish, class A>
+ATTN_INLINE void store_scores(Pack<A> (&c)[key_group][packs], A* s, Index key, Index keys,
+                              const Finish& finish) {
+  if (keys >= key_group) finish.in_registers(c, key);
+  store(c, s, panel_width<A>);
+  if (keys < key_group) finish.template in_memory<packs>(s, key, keys);
+}
+
+/// S = Q K^T for one panel of queries and one tile of keys, both packed.
+template <Index packs, class Finish, class A>
+ATTN_NOINLINE void score_packs(const A* q, const A* k, Index width, Index keys, A* s,
+                               const Finish& finish) {
   using P = Pack<A>;
   for (Index j = 0; j < keys; j += key_group, k += width * key_group) {
     P c[key_group][packs];
     set_zero(c);
     multiply<packs, key_group, 1>(c, q, packs * P::width, k, key_group, width);
-    store(c, s + j * panel_width<A>, panel_width<A>);
-    if constexpr (finds_maximum) {
-      if (keys - j >= key_group)
-        find_maximum(c, maximum);
-      else
-        find_maximum_of<packs>(s + j * panel_width<A>, keys - j, maximum);
-    }
+    store_scores(c, s + j * panel_width<A>, j, keys - j, finish);
   }
 }
 
-template <bool finds_maximum, class A>
-void score_panel(Index packs, const A* q, const A* k, Index width, Index keys, A* s, A* maximum) {
-  with_packs(packs, [&](auto constant) {
-    score_packs<constant, finds_maximum>(q, k, width, keys, s, maximum);
-  });
+template <class A, class Finish>
+void score_panel(Index packs, const A* q, const A* k, Index width, Index keys, A* s,
+                 const Finish& finish) {
+  with_packs(packs, [&](auto constant) { score_packs<constant>(q, k, width, keys, s, finish); });
 }
 
 /// C = C rescale + P V with P a tile of a panel and V packed by columns; C [column][query], columns
@@ -232,21 +284,19 @@ ATTN_INLINE void multiply_direct(Pack<A> (&c)[key_group][packs], const A* a, Ind
   }
 }
 
-template <Index packs, bool finds_maximum, class A>
-ATTN_NOINLINE void score_packs_direct(const A* q, const Operand<A>& k, A* s, A* maximum) {
+template <Index packs, class Finish, class A>
+ATTN_NOINLINE void score_packs_direct(const A* q, const Operand<A>& k, A* s, const Finish& finish) {
   for (Index j = 0; j < k.rows; j += key_group) {
     Pack<A> c[key_group][packs];
     set_zero(c);
     multiply_direct(c, q, packs * Pack<A>::width, k, j);
-    store(c, s + j * panel_width<A>, panel_width<A>);
-    if constexpr (finds_maximum) find_maximum(c, maximum);
+    store_scores(c, s + j * panel_width<A>, j, k.rows - j, finish);
   }
 }
 
-template <bool finds_maximum, class A>
-void score_panel_direct(Index packs, const A* q, const Operand<A>& k, A* s, A* maximum) {
-  with_packs(packs,
-             [&](auto constant) { score_packs_direct<constant, finds_maximum>(q, k, s, maximum); });
+template <class A, class Finish>
+void score_panel_direct(Index packs, const A* q, const Operand<A>& k, A* s, const Finish& finish) {
+  with_packs(packs, [&](auto constant) { score_packs_direct<constant>(q, k, s, finish); });
 }
 
 template <Index packs, bool rescales, class A>

@@ -259,7 +259,7 @@ class SmallHead {
   bool exponentiate_scores(const Panel& panel) const {
     const SmallScratch<A>& x = scratch_;
     std::fill_n(x.maximum, panel_rows<A>(panel), std::numeric_limits<A>::lowest());
-    score_panel_direct<true>(panel.packs, x.q, keys_, x.s, x.maximum);
+    score_panel_direct(panel.packs, x.q, keys_, x.s, FindMaximum<A>{x.maximum});
     bool some = false;
     with_packs(panel.packs, [&](auto packs) {
       some = exponentiate<packs, hides>(x.s, keys_.rows, x.maximum, x.sum);

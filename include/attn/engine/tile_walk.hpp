@@ -265,34 +265,23 @@ class TileWalk {
   /// The scores of a tile, through modifiers and masks: -inf stands where a key is not visible.
   /// `maximum` holds one of each query so far, and grows.
   void scores(const KeyTile& tile, A* maximum) const {
-    const Program& program = call_.program;
-    const Extent e = tile.positions.extent;
-    if (ScoreTile::is_product && Program::mod_count == 0 && tile.verdict == Verdict::full)
-      return raw_scores<true>(tile, maximum);
-    const auto modify = program.modifier(tile.positions);  // asks for what it will read
-    raw_scores<false>(tile, nullptr);
-    if (tile.verdict == Verdict::mixed)
-      transform_scores(tile, [&](const Pack<A>& s, const PackPosition<A>& at) {
-        return program.mask(modify(s, at), at, e, minus_infinity<A>);
-      });
-    else
-      transform_scores(tile, modify);
-    with_packs(tile.panel.packs,
-               [&](auto packs) { find_maximum_of<packs>(scratch_.s.data, tile.count, maximum); });
+    if constexpr (ScoreTile::is_product)
+      if (tile.verdict == Verdict::full) return full_scores(tile, maximum);
+    if constexpr (!ScoreTile::is_product || Program::has_masks) masked_scores(tile, maximum);
   }
 
-  /// The scores before any modifier.
-  template <bool finds_maximum>
-  void raw_scores(const KeyTile& tile, A* maximum) const {
+  /// The scores before any modifier; `finish` is what becomes of those of products (kernel.hpp).
+  template <class Finish>
+  void raw_scores(const KeyTile& tile, const Finish& finish) const {
     if constexpr (!ScoreTile::is_product)
       call_.score.scores(scratch_.s, tile.panel.count, queries(tile.panel),
                          keys(tile.first, tile.count));
     else if (is_direct())
-      score_panel_direct<finds_maximum>(tile.panel.packs, queries(tile.panel).data,
-                                        keys(tile.first, tile.count), scratch_.s.data, maximum);
+      score_panel_direct(tile.panel.packs, queries(tile.panel).data, keys(tile.first, tile.count),
+                         scratch_.s.data, finish);
     else
-      score_panel<finds_maximum>(tile.panel.packs, queries(tile.panel).data, scratch_.k,
-                                 call_.query_width(), tile.count, scratch_.s.data, maximum);
+      score_panel(tile.panel.packs, queries(tile.panel).data, scratch_.k, call_.query_width(),
+                  tile.count, scratch_.s.data, finish);
   }
 
   /// Whether some pair of the tile may be hidden.
@@ -302,6 +291,35 @@ class TileWalk {
   }
 
  private:
+  /// Products of which no pair is masked: all is done before they leave the registers.
+  void full_scores(const KeyTile& tile, A* maximum) const {
+    const Program& program = call_.program;
+    if constexpr (Program::mod_count == 0) {
+      raw_scores(tile, FindMaximum<A>{maximum});
+    } else {
+      const auto modify = program.modifier(tile.positions);  // asks for what it will read
+      const auto f = [&](const Pack<A>& s, Index query, Index key) {
+        return modify(s, program.place(tile.positions, query, key));
+      };
+      raw_scores(tile, ModifyScores<A, decltype(f)>{f, maximum});
+    }
+  }
+
+  void masked_scores(const KeyTile& tile, A* maximum) const {
+    const Program& program = call_.program;
+    const auto modify = program.modifier(tile.positions);
+    raw_scores(tile, AsTheyAre());
+    if (tile.verdict == Verdict::mixed)
+      transform_scores(tile,
+                       [&, e = tile.positions.extent](const Pack<A>& s, const PackPosition<A>& at) {
+                         return program.mask(modify(s, at), at, e, minus_infinity<A>);
+                       });
+    else
+      transform_scores(tile, modify);
+    with_packs(tile.panel.packs,
+               [&](auto packs) { find_maximum_of<packs>(scratch_.s.data, tile.count, maximum); });
+  }
+
   void load_queries(const Panel& panel) const {
     PaddedTile<A> q = queries(panel);
     if constexpr (ScoreTile::projects_queries) {
