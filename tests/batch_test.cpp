@@ -325,4 +325,32 @@ TEST(BatchWeights, AreRefusedWhereTheViewIsNothingOrDoesNotFit) {
       });
 }
 
+TEST(BatchResults, AreRefusedWhereTheyShareMemory) {
+  Call<double> c(Layout::bhtd, 9, 9);
+  const auto expect = [](const std::string& sentence, auto call) {
+    try {
+      call();
+      FAIL() << "no error where this was expected: " << sentence;
+    } catch (const attn::ValueError& error) {
+      EXPECT_EQ(error.what(), sentence + " in memory; results need memory of their own");
+    }
+  };
+  const auto before = stacked(c.p.view());
+  TensorView<double> within = c.p.view();
+  within.shape[3] = d_v;
+  expect("attn::attention_with_weights_into: P overlaps O", [&] {
+    attn::attention_with_weights_into(within, c.p.view(), c.q.view(), c.k.view(), c.v.view());
+  });
+  EXPECT_TRUE(support::same_bits(stacked(c.p.view()), before));
+  const auto backward = [&](auto dq, auto dv) {
+    attn::attention_backward_into(dq, c.dk.view(), dv, c.q.view(), c.k.view(), c.v.view(),
+                                  c.o.view(), c.l.view(), c.d_output.view());
+  };
+  expect("attn::attention_backward_into: dV overlaps dO", [&] {
+    TensorView<double> dv = c.d_output.view();
+    dv.shape = c.dv.view().shape;
+    backward(c.dq.view(), dv);
+  });
+}
+
 }  // namespace

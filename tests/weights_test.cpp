@@ -23,7 +23,8 @@ using support::Problem;
 enum class Layout { by_rows, by_columns, scattered };
 constexpr Layout all_layouts[] = {Layout::by_rows, Layout::by_columns, Layout::scattered};
 
-/// Room for the weights of some heads between numbers that nobody may touch.
+/// Room for the weights of some heads, NaN before they are written, between numbers that nobody may
+/// touch.
 template <class T>
 struct Weights {
   static constexpr float untouched = -99;
@@ -31,11 +32,16 @@ struct Weights {
   TensorView<T> view;
 
   Weights(const Case& c, Layout layout) {
-    const Index gap = layout == Layout::scattered ? 3 : 1;
+    const Index gap = layout == Layout::scattered ? 3 : 1, margin = 2 * gap;
     const bool by_columns = layout == Layout::by_columns;
-    const Index row = by_columns ? 1 : c.n_k * gap, col = by_columns ? c.n_q : gap;
-    numbers.assign(static_cast<std::size_t>(c.heads * c.n_q * c.n_k * gap + 1), T(untouched));
-    view = {numbers.data(), {1, c.heads, c.n_q, c.n_k}, {0, c.n_q * c.n_k * gap, row, col}};
+    const Index row = by_columns ? 1 : (c.n_k + margin) * gap;
+    const Index col = by_columns ? c.n_q + margin : gap;
+    const Index head = (c.n_q + margin) * (c.n_k + margin) * gap;
+    numbers.assign(static_cast<std::size_t>(c.heads * head + 2 * margin), T(untouched));
+    view = {numbers.data() + margin, {1, c.heads, c.n_q, c.n_k}, {0, head, row, col}};
+    for (Index h = 0; h < c.heads; ++h)
+      for (Index i = 0; i < c.n_q; ++i)
+        for (Index j = 0; j < c.n_k; ++j) view(0, h, i, j) = std::numeric_limits<T>::quiet_NaN();
   }
   /// Heads stacked by rows, as the definition gives them.
   MatrixX<T> stacked() const {
@@ -56,6 +62,12 @@ constexpr double bound<Eigen::half> = 0x1p-11;
 template <>
 constexpr double bound<Eigen::bfloat16> = 0x1p-8;
 
+/// Whether what is hidden, or dropped, has a weight of exactly zero, and nothing else has.
+template <class T>
+bool same_zeros(const MatrixX<T>& weights, const MatrixX<double>& expected) {
+  return ((weights.array() == T(0)) == (expected.array() == 0.0)).all();
+}
+
 /// Both results in one call, and the weights alone, against the definition.
 template <class T, class... Parts>
 void expect_definition(const Case& c, Layout layout, const Parts&... parts) {
@@ -68,21 +80,25 @@ void expect_definition(const Case& c, Layout layout, const Parts&... parts) {
   const auto both = attn::attention_with_weights(p.Q, p.K, p.V, parts..., heads);
   EXPECT_TRUE(support::near(both.output, expected.output, 2 * bound<T>));
   EXPECT_TRUE(support::near(both.weights, expected.weights, bound<T>));
+  EXPECT_TRUE(same_zeros(both.weights, expected.weights));
   Weights<T> alone(c, layout);
   attn::attention_weights_into(alone.view, attn::view(p.Q, attn::Heads{c.heads}),
                                attn::view(p.K, attn::Heads{c.key_heads}), parts...);
   EXPECT_TRUE(support::near(alone.stacked(), expected.weights, bound<T>));
+  EXPECT_TRUE(same_zeros(alone.stacked(), expected.weights));
   EXPECT_EQ(alone.count_untouched(), Index(alone.numbers.size()) - c.heads * c.n_q * c.n_k);
 }
 
 TEST(Weights, AreTheDefinitionAtTheBordersOfEveryPath) {
-  for (const Index n_q : {1, 2, 3, 4, 6, 7, 17})
-    for (const Index n_k : {1, 2, 4, 8, 9, 96, 97, 513})
-      for (const auto& [d, d_v] : {std::pair<Index, Index>{4, 5}, {33, 2}}) {
+  for (const Index n_q : {1, 3, 4, 6, 7, 16, 17})
+    for (const Index n_k : {1, 2, 4, 8, 9, 96, 97, 511, 512})
+      for (const auto& [d, d_v] : {std::pair<Index, Index>{4, 5}, {31, 2}, {32, 2}, {65, 2}}) {
         const Layout layout = all_layouts[(n_q + n_k + d) % 3];
         expect_definition<float>({n_q, n_k, d, d_v, 2, 1}, layout);
-        expect_definition<double>({n_q, n_k, d, d_v, 2, 2}, layout);
+        if (n_k < 512) expect_definition<double>({n_q, n_k, d, d_v, 2, 2}, layout);
       }
+  constexpr Index most = attn::engine::direct_panels * attn::engine::panel_width<float>;
+  for (const Index n_q : {most, most + 1}) expect_definition<float>({n_q, 9, 4, 3, 2, 1}, {});
 }
 
 TEST(Weights, AreNarrowWhereTheNumbersAre) {
@@ -120,41 +136,53 @@ TEST(Weights, ComeAfterModifiersAndSinks) {
 }
 
 TEST(Weights, AreTheSameBitsForAnyNumberOfThreads) {
-  const Problem<float> p({.n_q = 3, .n_k = 5000, .d = 16, .d_v = 4, .heads = 2, .key_heads = 2});
-  const attn::Heads heads{2};
-  const auto one = attn::attention_with_weights(p.Q, p.K, p.V, heads);
-  for (const int threads : {2, 3}) {
-    const auto some = attn::attention_with_weights(p.Q, p.K, p.V, heads, attn::Threads{threads});
-    EXPECT_TRUE(support::same_bits(some.weights, one.weights));
-    EXPECT_TRUE(support::same_bits(some.output, one.output));
+  for (const auto& [n_q, n_k] : {std::pair<Index, Index>{3, 5000}, {20, 30}, {300, 200}}) {
+    const Case c{n_q, n_k, 16, 4, 4, 4};
+    const Problem<float> p(c);
+    const attn::Heads heads{4};
+    const auto one = attn::attention_with_weights(p.Q, p.K, p.V, heads);
+    for (const int threads : {2, 3}) {
+      const auto some = attn::attention_with_weights(p.Q, p.K, p.V, heads, attn::Threads{threads});
+      EXPECT_TRUE(support::same_bits(some.weights, one.weights)) << c;
+      EXPECT_TRUE(support::same_bits(some.output, one.output)) << c;
+    }
   }
 }
 
 /// A score of -inf gives a weight of exactly zero, and a row of them zeros.
 TEST(Weights, OfMinusInfinityAreZero) {
-  for (const Index n_k : {2, 30, 600}) {
-    Problem<float> p({.n_q = 2, .n_k = n_k, .d = 4, .d_v = 4});
-    p.K.row(0).setConstant(-std::numeric_limits<float>::infinity());
-    p.Q.setOnes();
-    const auto some = attn::attention_with_weights(p.Q, p.K, p.V);
-    EXPECT_EQ(some.weights.col(0), Eigen::VectorXf::Zero(2));
-    EXPECT_TRUE(support::near(some.weights.rowwise().sum(), Eigen::VectorXf::Ones(2), 1e-5));
-    p.K.setConstant(-std::numeric_limits<float>::infinity());
-    const auto none = attn::attention_with_weights(p.Q, p.K, p.V);
-    EXPECT_EQ(none.weights, MatrixX<float>::Zero(2, n_k));
-    EXPECT_EQ(none.output, MatrixX<float>::Zero(2, 4));
-  }
+  for (const Index n_q : {2, 20})
+    for (const Index n_k : {2, 30, 600}) {
+      Problem<float> p({.n_q = n_q, .n_k = n_k, .d = 4, .d_v = 4});
+      p.K.row(0).setConstant(-std::numeric_limits<float>::infinity());
+      p.Q.setOnes();
+      const auto some = attn::attention_with_weights(p.Q, p.K, p.V);
+      EXPECT_EQ(some.weights.col(0), Eigen::VectorXf::Zero(n_q));
+      EXPECT_TRUE(support::near(some.weights.rowwise().sum(), Eigen::VectorXf::Ones(n_q), 1e-5));
+      p.K.setConstant(-std::numeric_limits<float>::infinity());
+      const auto none = attn::attention_with_weights(p.Q, p.K, p.V);
+      EXPECT_EQ(none.weights, MatrixX<float>::Zero(n_q, n_k));
+      EXPECT_EQ(none.output, MatrixX<float>::Zero(n_q, 4));
+    }
 }
 
-/// NaN in a key reaches the rows that see it, all of them.
+/// NaN in a query is in all of its weights, NaN in a key in all rows, but for scores of -inf.
 TEST(Weights, OfNaNAreNaN) {
-  for (const Index n_k : {2, 30, 600}) {
-    Problem<float> p({.n_q = 2, .n_k = n_k, .d = 4, .d_v = 4});
-    p.Q(1, 2) = std::numeric_limits<float>::quiet_NaN();
-    const auto found = attn::attention_weights(p.Q, p.K);
-    EXPECT_TRUE(found.row(0).allFinite());
-    EXPECT_TRUE(found.row(1).array().isNaN().all());
-  }
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const Index n_q : {2, 20})
+    for (const Index n_k : {2, 30, 600}) {
+      Problem<float> p({.n_q = n_q, .n_k = n_k, .d = 4, .d_v = 4});
+      p.Q(1, 2) = nan;
+      const auto found = attn::attention_weights(p.Q, p.K);
+      EXPECT_TRUE(found.row(0).allFinite());
+      EXPECT_TRUE(found.row(1).array().isNaN().all());
+      p.Q.setOnes();
+      p.K.row(0).setConstant(-std::numeric_limits<float>::infinity());
+      p.K(1, 0) = nan;
+      const auto mixed = attn::attention_weights(p.Q, p.K);
+      EXPECT_EQ(mixed.col(0), Eigen::VectorXf::Zero(n_q));
+      EXPECT_TRUE(mixed.rightCols(n_k - 1).array().isNaN().all());
+    }
 }
 
 }  // namespace

@@ -299,9 +299,9 @@ void add_reasons(const Inputs<T>& in, const Program& program, const Executor& ex
 /// Params   those of attention, which is checked as it would be (ShapeError, ValueError)
 /// Path     chosen by the functions that the call itself asks. That of sizes in the types is
 ///          attention's alone, and left where |S| as a matrix reaches 64 or is not finite. Calls
-///          that return the weights take the same path, tiles with two walks; weights in 16 bits
-///          are not decoded. Packed sequences each have a path; that of the largest is told, with
-///          the tiles of all
+///          that return the weights take the same path, those of weights alone as if V had no
+///          features: tiles with two walks, and weights in 16 bits are never decoded. Packed
+///          sequences each have a path; that of the largest is told, with the tiles of all
 /// Cost     the masks are asked for the verdict of every tile once; nothing else is computed
 /// Example  examples/explain.cpp
 template <class Q, class K, class V, class... Parts>

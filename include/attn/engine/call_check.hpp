@@ -107,6 +107,15 @@ void check_shape(const char* name, const char* which, const TensorView<U>& view,
                " heads and must have ", batches, " and ", heads, "; ", rule});
 }
 
+/// What is written shares no memory with what else is read or written.
+template <class U, class V>
+void check_apart(const char* name, const char* which, const TensorView<U>& view,
+                 const char* other_name, const V& other) {
+  if (overlap(view, other))
+    raise_value({name, ": ", which, " overlaps ", other_name,
+                 " in memory; results need memory of their own"});
+}
+
 /// An output, where it is asked for: of the right shape, and apart from the inputs.
 template <class U, class T, class Tokens>
 void check_view(const char* name, const char* which, const TensorView<U>& view, Index heads,
@@ -114,14 +123,20 @@ void check_view(const char* name, const char* which, const TensorView<U>& view, 
   if (!view.data && view.size() == 0 && view.shape[0] == 0) return;
   check_shape(name, which, view, in.q.batches(), heads, tokens, features,
               "a result is never resized");
-  const auto apart = [&](const char* input, const auto& from) {
-    if (overlap(view, from))
-      raise_value(
-          {name, ": ", which, " overlaps ", input, " in memory; results need memory of their own"});
-  };
-  apart("Q", in.q);
-  apart("K", in.k);
-  apart("V", in.v);
+  check_apart(name, which, view, "Q", in.q);
+  check_apart(name, which, view, "K", in.k);
+  check_apart(name, which, view, "V", in.v);
+}
+
+/// A gradient: likewise, and apart from what else a backward call reads.
+template <class T, class A>
+void check_gradient(const char* name, const char* which, const TensorView<T>& view, Index heads,
+                    Index tokens, Index features, const Inputs<T>& in,
+                    const BackwardViews<T, A>& views) {
+  check_view(name, which, view, heads, tokens, features, in);
+  check_apart(name, which, view, "the forward result's output", views.output);
+  check_apart(name, which, view, "the forward result's log_sum_exp", views.log_sum_exp);
+  check_apart(name, which, view, "dO", views.d_output);
 }
 
 template <class T, class A>
@@ -134,9 +149,12 @@ void check_backward(const char* name, const Inputs<T>& in, const BackwardViews<T
               "it belongs to the forward call with the same Q, K and V");
   check_shape(name, "dO", views.d_output, b, h, n_q, in.v.features(),
               "the gradient of the output has the output's shape");
-  check_view(name, "dQ", views.d_query, h, n_q, in.q.features(), in);
-  check_view(name, "dK", views.d_key, c, n_k, in.k.features(), in);
-  check_view(name, "dV", views.d_value, c, n_k, in.v.features(), in);
+  check_gradient(name, "dQ", views.d_query, h, n_q, in.q.features(), in, views);
+  check_gradient(name, "dK", views.d_key, c, n_k, in.k.features(), in, views);
+  check_gradient(name, "dV", views.d_value, c, n_k, in.v.features(), in, views);
+  check_apart(name, "dQ", views.d_query, "dK", views.d_key);
+  check_apart(name, "dQ", views.d_query, "dV", views.d_value);
+  check_apart(name, "dK", views.d_key, "dV", views.d_value);
 }
 
 }  // namespace engine

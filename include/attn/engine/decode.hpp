@@ -112,7 +112,7 @@ struct DecodeScratch {
   }
 };
 
-/// One walk over one chunk of the keys, which may be stored in another type than Q and O.
+/// One walk over keys, a chunk of them or all, which may be stored in another type than Q and O.
 template <class C, class Tokens, class Out>
 class Decoder {
  public:
@@ -149,10 +149,10 @@ class Decoder {
   }
 
   /// Takes in what another walk has seen of other keys.
-  void merge(const DecodeRows<A>& other) const { rows_.merge(other, count_); }
+  void merge(const DecodeRows<A>& other) { rows_.merge(other, count_); }
 
   /// Writes what has been seen, of all keys: outputs divided by their sums, log-sum-exp, weights.
-  void write() const {
+  void write() {
     Index r = 0;
     for (Index h = walk_.first_head; h < walk_.first_head + walk_.heads; ++h)
       for (Index i = 0; i < n_q_; ++i, ++r) write_row(r, h, i);
@@ -167,32 +167,28 @@ class Decoder {
     return sum == A(0) ? A(0) : A(1) / normalizer.denominator(sum, rows_.maximum[r], h);
   }
 
-  void write_row(Index r, Index h, Index i) const {
+  void write_row(Index r, Index h, Index i) {
     const A sum = rows_.sum[r];
     if (out_.log_sum_exp.data)
       out_.log_sum_exp(walk_.batch, h, i, 0) =
           sum == A(0) ? minus_infinity<A> : rows_.maximum[r] + std::log(sum);
     if (!out_.output.data) return;
     rows_.rescale(r, Pack<A>(factor(r, h)));
-    const Index d_v = out_.output.features(), step = out_.output.strides[3];
-    auto* to = out_.output.pointer(walk_.batch, h, i);
-    if (step == 1)
-      convert_run(rows_.output.row(r), d_v, to);
-    else
-      scatter(rows_.output.row(r), d_v, to, step);
+    write_run(rows_.output.row(r), out_.output.features(), out_.output.pointer(walk_.batch, h, i),
+              out_.output.strides[3]);
   }
 
   /// The scores that the walk has left there become weights.
-  void write_weights() const {
+  void write_weights() {
     for (Index j = 0; j < call_.in.n_k(); j += DecodePlan::tile) {
       const Index count = std::min(DecodePlan::tile, call_.in.n_k() - j);
-      kept().get(scratch_.s, j, count);
+      kept().recall(scratch_.s, j, count);
       for (Index r = 0; r < count_; ++r) weigh(r, count);
       if constexpr (Program::prob_count > 0) modify_probabilities(j, count, false);
-      kept().put(scratch_.s, j, count);
+      kept().keep(scratch_.s, j, count);
     }
   }
-  void weigh(Index r, Index count) const {
+  void weigh(Index r, Index count) {
     const Pack<A> maximum(rows_.maximum[r]);
     const Pack<A> scale(factor(r, walk_.first_head + quotient(r, n_q_)));
     A* s = scratch_.s.row(r);
@@ -207,7 +203,7 @@ class Decoder {
   void take_in(Index first, Index count, Verdict all, Index last) {
     raw_scores(first, count);
     if (Program::mod_count > 0 || all == Verdict::mixed) modify_scores(first, count, all);
-    if constexpr (has_weights<Out>) kept().put(scratch_.s, first, count);
+    if constexpr (has_weights<Out>) kept().keep(scratch_.s, first, count);
     Pack<A> least(std::numeric_limits<A>::infinity());
     for (Index r = 0; r < count_; ++r) least = rows_.absorb(r, scratch_.s.row(r), count, least);
     if (values_.features() == 0) return;
@@ -413,28 +409,36 @@ void run_decode(const C& call, const Tokens& k, const Tokens& v, const Executor&
     Arena arena(partials + static_cast<std::size_t>(task) * partial.used());
     return DecodeRows<A>(arena, plan.rows(), v.features());
   };
-  // f(decoder) with the scratch of a worker; its rows are those at `task`, or lie in the scratch.
-  const auto with_decoder = [&](Index task, const DecodeWalk& walk, Index worker, auto&& f) {
+  // f(decoder) with the scratch of a worker; its rows are those of the task, or lie in the scratch.
+  const auto with_decoder = [&](Index task, Index worker, auto&& f) {
     with_scratch(bytes, workspace, worker, [&](Arena arena) {
       const DecodeScratch<A, Tokens> scratch(arena, call, plan, k, v);
       const DecodeRows<A> rows =
           whole ? DecodeRows<A>(arena, plan.rows(), v.features()) : partial_of(task);
+      const DecodeWalk walk(plan, quotient(task, plan.chunks));
       f(Decoder<C, Tokens, O>(call, plan, walk, k, v, scratch, rows, out));
     });
   };
   executor.run(tasks, [&](Index task, Index worker) {
-    const Index w = quotient(task, plan.chunks), first = (task - w * plan.chunks) * plan.chunk;
-    with_decoder(task, DecodeWalk(plan, w), worker, [&](auto&& decoder) {
+    const Index first = (task - quotient(task, plan.chunks) * plan.chunks) * plan.chunk;
+    with_decoder(task, worker, [&](auto&& decoder) {
       decoder.run(first, std::min(first + plan.chunk, plan.n_k));
       if (whole) decoder.write();
     });
   });
   if (whole) return;
-  for (Index task = 0; task < tasks; task += plan.chunks)
-    with_decoder(task, DecodeWalk(plan, task / plan.chunks), 0, [&](const auto& decoder) {
-      for (Index chunk = 1; chunk < plan.chunks; ++chunk) decoder.merge(partial_of(task + chunk));
+  const auto finish_walk = [&](Index w, Index worker) {
+    const Index first_task = w * plan.chunks;
+    with_decoder(first_task, worker, [&](auto&& decoder) {
+      for (Index chunk = 1; chunk < plan.chunks; ++chunk)
+        decoder.merge(partial_of(first_task + chunk));
       decoder.write();
     });
+  };
+  if constexpr (has_weights<O>)
+    executor.run(plan.walks(), finish_walk);
+  else  // a few sums: threads would cost more
+    for (Index w = 0; w < plan.walks(); ++w) finish_walk(w, 0);
 }
 
 /// The same where they are those of the call.

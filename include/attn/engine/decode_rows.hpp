@@ -207,16 +207,17 @@ struct KeptScores {
 
   /// Hides keys first .. last-1, of which a walk leaves out what masks hide.
   void hide(Index first, Index last) const {
-    for (Index r = 0; r < walk.heads * n_q; ++r)
-      for (Index j = first; j < last; ++j) *at(r, j) = -std::numeric_limits<A>::infinity();
-  }
-  void put(const ScratchRows<A>& rows, Index first, Index count) const {
     const Index step = weights.strides[3];
-    for (Index r = 0; r < walk.heads * n_q; ++r)
-      step == 1 ? convert_run(rows.row(r), count, at(r, first))
-                : scatter(rows.row(r), count, at(r, first), step);
+    for (Index r = 0; r < walk.heads * n_q; ++r) {
+      A* row = at(r, first);
+      for (Index j = 0; j < last - first; ++j) row[j * step] = -std::numeric_limits<A>::infinity();
+    }
   }
-  void get(const ScratchRows<A>& rows, Index first, Index count) const {
+  void keep(const ScratchRows<A>& rows, Index first, Index count) const {
+    for (Index r = 0; r < walk.heads * n_q; ++r)
+      write_run(rows.row(r), count, at(r, first), weights.strides[3]);
+  }
+  void recall(const ScratchRows<A>& rows, Index first, Index count) const {
     const Index step = weights.strides[3];
     for (Index r = 0; r < walk.heads * n_q; ++r)
       step == 1 ? convert_run(at(r, first), count, rows.row(r))

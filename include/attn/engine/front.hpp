@@ -48,8 +48,12 @@ void check_forward(const char* name, const Inputs<T, Tokens>& in, const Program&
   if (out.are_new) return;
   check_view(name, "O", out.output, in.q.heads(), in.n_q(), in.v.features(), in);
   check_view(name, "L", out.log_sum_exp, in.q.heads(), in.n_q(), 1, in);
-  if constexpr (has_weights<Out>)
+  check_apart(name, "O", out.output, "L", out.log_sum_exp);
+  if constexpr (has_weights<Out>) {
     check_view(name, "P", out.weights, in.q.heads(), in.n_q(), in.n_k(), in);
+    check_apart(name, "P", out.weights, "O", out.output);
+    check_apart(name, "P", out.weights, "L", out.log_sum_exp);
+  }
 }
 
 /// Checks a forward call and runs it. `out` is Outputs, which braces may stand for, or

@@ -291,6 +291,12 @@ void scatter(const A* from, Index count, T* to, Index step) {
   for (; k < count; ++k) to[k * step] = static_cast<T>(from[k]);
 }
 
+/// The same with any step, which is often 1.
+template <class A, class T>
+void write_run(const A* from, Index count, T* to, Index step) {
+  step == 1 ? convert_run(from, count, to) : scatter(from, count, to, step);
+}
+
 }  // namespace engine
 ATTN_END_NAMESPACE
 

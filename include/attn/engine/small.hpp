@@ -142,27 +142,27 @@ struct SmallScratch {
   SmallScratch(Arena& arena, const Inputs<T>& in, const O& out) {
     const Index rows = Panels<A>(in.n_q()).most_rows();
     const Index d = in.q.features(), d_v = in.v.features(), n_k = in.n_k();
-    Index staged = in_place(in.q) && takes_in_place(out.output) ? 0 : std::max(d, d_v);
+    Index staged = reads_in_place(in.q) && writes_in_place(out.output) ? 0 : std::max(d, d_v);
     if constexpr (has_weights<O>)
-      if (!takes_in_place(out.weights)) staged = std::max(staged, n_k);
+      if (!writes_in_place(out.weights)) staged = std::max(staged, n_k);
     q = arena.take<A>(rows * d);
     s = arena.take<A>((grouped(n_k) + 1) * panel_width<A>);  // mix_rows reads on to whole groups
     maximum = arena.take<A>(rows);
     sum = arena.take<A>(rows);
     factor = arena.take<A>(rows);
     output = arena.take<A>(rows * d_v);
-    keys = arena.take<A>(in_place(in.k) ? 0 : n_k * d);
-    values = arena.take<A>(in_place(in.v) ? 0 : n_k * d_v);
+    keys = arena.take<A>(reads_in_place(in.k) ? 0 : n_k * d);
+    values = arena.take<A>(reads_in_place(in.v) ? 0 : n_k * d_v);
     staging = arena.take<A>(rows * staged);
   }
 
  private:
   template <class T>
-  static bool in_place(const TensorView<const T>& view) {
+  static bool reads_in_place(const TensorView<const T>& view) {
     return lies_in_place<A>(Slice<const T>(view, 0, 0), view.tokens());
   }
   template <class T>
-  static bool takes_in_place(const TensorView<T>& view) {
+  static bool writes_in_place(const TensorView<T>& view) {
     return std::is_same_v<T, A> && (view.strides[2] == 1 || view.strides[3] == 1);
   }
 };
@@ -226,12 +226,13 @@ class SmallHead {
                    scratch_.staging);
   }
 
-  /// P of a panel, in place of the scores.
+  /// P of a panel, in place of e: zero for a score of -inf, whatever the factor.
   void write_weights(const Panel& panel, const Slice<T>& to) const {
     for (Index j = 0; j < keys_.rows; ++j)
       for (Index i = 0; i < panel_rows<A>(panel); i += Pack<A>::width) {
-        A* p = scratch_.s + j * panel_width<A> + i;
-        (Pack<A>::load(p) * Pack<A>::load(scratch_.factor + i)).store(p);
+        A* at = scratch_.s + j * panel_width<A> + i;
+        const Pack<A> e = Pack<A>::load(at), p = e * Pack<A>::load(scratch_.factor + i);
+        select(e == Pack<A>(0), Pack<A>(0), p).store(at);
       }
     write_tokens(Operand<A>(scratch_.s, panel.count, keys_.rows, panel_width<A>, false), to,
                  panel.first, scratch_.staging);
@@ -324,8 +325,7 @@ ATTN_NOINLINE void run_small(const Inputs<T>& in, Accumulator<T> scale,
       if (out.log_sum_exp.data)
         for (Index i = 0; i < panel.count; ++i)
           out.log_sum_exp(b, h, panel.first + i, 0) = head.log_sum_exp(i);
-      if (!out.output.data && !has_weights<O>) continue;
-      head.find_factors(panel, normalizer, h);
+      if (out.output.data || has_weights<O>) head.find_factors(panel, normalizer, h);
       if (out.output.data) head.mix(panel, hides, Slice<T>(out.output, b, h));
       if constexpr (has_weights<O>) head.write_weights(panel, Slice<T>(out.weights, b, h));
     }

@@ -86,10 +86,11 @@ struct TinyHead {
     for (Index j = 0; j < k.tokens; ++j) total += s[i * k.tokens + j];
     return total;
   }
-  /// p_j = scale e_j.
+  /// p_j = scale e_j; zero for a score of -inf, whatever the scale.
   void write_weights(Index i, A scale, const Slice<A>& to) const {
+    const A* e = s + i * k.tokens;
     for (Index j = 0; j < k.tokens; ++j)
-      to.data[i * to.token_stride + j * to.feature_stride] = scale * s[i * k.tokens + j];
+      to.data[i * to.token_stride + j * to.feature_stride] = e[j] == A(0) ? A(0) : scale * e[j];
   }
   /// o = scale sum_j e_j v_j. A score of -inf: what V holds does not matter.
   void mix(Index i, A scale, const Slice<A>& to) const {
