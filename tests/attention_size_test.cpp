@@ -16,7 +16,7 @@ using support::Problem;
 std::set<Index> sizes_around(Index tile) { return {0, 1, tile - 1, tile, tile + 1, 2 * tile + 3}; }
 
 /// f(problem) for sizes of queries and keys around the tiles of a call with these features: all of
-/// the keys with few queries, and all of the queries with a tile of keys and one more.
+/// the keys with few queries, and a block of queries, and one more, with a tile of keys and one.
 template <class T, class Normalizer, class F>
 void for_all_sizes(Index d, Index d_v, F f) {
   const auto tiles = attn::engine::call_tiles<T, Normalizer>(d, d_v, 1 << 20, 1 << 10);
@@ -30,7 +30,7 @@ void for_all_sizes(Index d, Index d_v, F f) {
   keys.merge(sizes_around(masked.keys));
   for (const Index n_k : keys)
     for (const Index n_q : sizes_around(attn::engine::panel_width<T>)) try_sizes(n_q, n_k);
-  for (const Index n_q : sizes_around(tiles.queries)) try_sizes(n_q, tiles.keys + 1);
+  for (const Index n_q : {tiles.queries, tiles.queries + 1}) try_sizes(n_q, tiles.keys + 1);
 }
 
 template <class T, class Normalizer = attn::Softmax, class... Parts>
