@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -18,6 +17,7 @@
 #include "../examples/alignment/report.hpp"
 #include "../examples/alignment/saved_model.hpp"
 #include "support/errors.hpp"
+#include "support/temporary.hpp"
 
 namespace examples {
 namespace {
@@ -89,7 +89,7 @@ TEST(PairData, DividesBySourceAlone) {
 class PairFile : public testing::Test {
  protected:
   std::string write(const std::string& content) {
-    path_ = (std::filesystem::path(testing::TempDir()) / "alignment_pairs.txt").string();
+    path_ = support::temporary_path("pairs.txt");
     std::ofstream(path_, std::ios::binary) << content;
     return path_;
   }
@@ -224,8 +224,7 @@ struct TinyRun {
 
 TEST(SavedTranslator, TranslatesAsBefore) {
   TinyRun run;
-  const std::string path =
-      (std::filesystem::path(testing::TempDir()) / "translator.model").string();
+  const std::string path = support::temporary_path("translator.model");
   save_model(path, run.model);
   const TranslatorModel loaded = load_model(path);
   EXPECT_EQ(loaded.language.source.tokens(), run.model.language.source.tokens());
@@ -236,7 +235,7 @@ TEST(SavedTranslator, TranslatesAsBefore) {
 }
 
 TEST(SavedTranslator, IsRefusedWhenDamaged) {
-  const std::string path = (std::filesystem::path(testing::TempDir()) / "damaged.model").string();
+  const std::string path = support::temporary_path("damaged.model");
   const auto expect_damaged = [&](const std::string& description, const std::string& what) {
     std::ofstream(path, std::ios::binary)
         << kModelKind << "\n{\"description\": {" << description << "}, \"tensors\": []}\n";

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <filesystem>
 #include <map>
 #include <set>
 #include <sstream>
@@ -19,6 +18,7 @@
 #include "../examples/character_model/saved_model.hpp"
 #include "../examples/character_model/training.hpp"
 #include "support/layer_gradients.hpp"
+#include "support/temporary.hpp"
 
 namespace examples {
 namespace {
@@ -285,7 +285,7 @@ TEST_F(Trained, StandsBetweenTheBestPossibleAndTheBigramOnAnyNumberOfThreads) {
 
 TEST_F(Trained, ComesBackFromItsFile) {
   CharacterModel model = untrained();
-  const std::string path = (std::filesystem::path(testing::TempDir()) / "character.model").string();
+  const std::string path = support::temporary_path("character.model");
   save_model(path, model);
   const CharacterModel loaded = load_model(path);
   EXPECT_EQ(loaded.alphabet.characters(), model.alphabet.characters());

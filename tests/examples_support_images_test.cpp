@@ -7,7 +7,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <numeric>
 #include <set>
 #include <string>
@@ -23,6 +22,7 @@
 #include "../examples/support/text_file.hpp"
 #include "support/errors.hpp"
 #include "support/image_bytes.hpp"
+#include "support/temporary.hpp"
 
 namespace examples {
 namespace {
@@ -46,13 +46,6 @@ std::string csv_refusal(const std::string& text) {
 }
 std::string png_refusal(const std::string& bytes) {
   return refusal([&] { parse_png("a.png", bytes); });
-}
-
-/// A path for a file of this test program alone.
-std::string fresh_path(const std::string& name) {
-  const auto folder = std::filesystem::path(testing::TempDir()) / "attn_images";
-  std::filesystem::create_directories(folder);
-  return (folder / name).string();
 }
 
 GreyImage ramp(Index rows, Index columns) {
@@ -207,7 +200,7 @@ TEST(ImageCsv, ReadsOptdigitsWhereTheyAreThere) {
 TEST(PngImage, ComesBackAsItWasWritten) {
   const GreyImage image = ramp(5, 3);
   EXPECT_EQ(parse_png("a.png", png_bytes(image)), image);
-  const std::string path = fresh_path("ramp.png");
+  const std::string path = support::temporary_path("ramp.png");
   write_png(path, image);
   EXPECT_EQ(read_png(path), image);
 }
@@ -253,7 +246,8 @@ TEST(ImageFiles, ContradictEachOtherInWords) {
 }
 
 TEST(ImageFiles, SplitOffASixthWhereNoFileTests) {
-  const std::string csv = fresh_path("six.csv"), other = fresh_path("other.csv");
+  const std::string csv = support::temporary_path("six.csv"),
+                    other = support::temporary_path("other.csv");
   write_file(csv, "1,0\n2,1\n3,2\n4,0\n5,1\n6,2\n7,0\n");
   const ImageData data = read_images({.csv = csv});
   EXPECT_EQ(data.train.size(), 6);
@@ -274,7 +268,7 @@ TEST(ImageFiles, SplitOffASixthWhereNoFileTests) {
 }
 
 TEST(ImageFiles, TestWithFilesOfTheirOwn) {
-  const auto path = [](const std::string& name) { return fresh_path(name); };
+  const auto path = [](const std::string& name) { return support::temporary_path(name); };
   write_file(path("i"), idx_images(4, 2, 2));
   write_file(path("l"), gzip(idx_labels(4)));
   write_file(path("ti"), gzip(idx_images(2, 2, 2)));

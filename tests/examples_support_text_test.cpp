@@ -2,7 +2,6 @@
 // Text support of the examples: UTF-8, files, delimited rows, tokens, vocabularies, HTML, tables.
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -16,14 +15,15 @@
 #include "../examples/support/tokenizer.hpp"
 #include "../examples/support/utf8.hpp"
 #include "../examples/support/vocabulary.hpp"
+#include "support/temporary.hpp"
 
 namespace examples {
 namespace {
 
 std::string temporary_file(const std::string& name, const std::string& content) {
-  const auto path = std::filesystem::path(testing::TempDir()) / ("examples_text_" + name);
+  const std::string path = support::temporary_path(name);
   std::ofstream(path, std::ios::binary) << content;
-  return path.string();
+  return path;
 }
 
 std::string data_error(const auto& action) {

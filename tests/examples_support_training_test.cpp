@@ -20,6 +20,7 @@
 #include "../examples/support/random.hpp"
 #include "../examples/support/weight_average.hpp"
 #include "../examples/support/weights_file.hpp"
+#include "support/temporary.hpp"
 
 namespace examples {
 namespace {
@@ -193,9 +194,7 @@ TEST(Confusion, CountsAMissedClassAsZero) {
 
 class WeightsFileTest : public testing::Test {
  protected:
-  std::string file(const std::string& name) const {
-    return (std::filesystem::path(testing::TempDir()) / ("examples_weights_" + name)).string();
-  }
+  std::string file(const std::string& name) const { return support::temporary_path(name); }
 
   std::string error_of(const std::string& path, std::vector<Parameter> parameters) const {
     try {

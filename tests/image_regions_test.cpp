@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <iostream>
 #include <numeric>
 #include <set>
@@ -20,6 +19,7 @@
 #include "../examples/image_regions/saved_model.hpp"
 #include "../examples/image_regions/training.hpp"
 #include "support/errors.hpp"
+#include "support/temporary.hpp"
 
 namespace examples {
 namespace {
@@ -177,9 +177,7 @@ TEST(Training, LowersTheLoss) {
 
 class SavedModel : public testing::Test {
  protected:
-  void SetUp() override { std::filesystem::create_directories(folder_); }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  static std::string path(const std::string& name) { return support::temporary_path(name); }
 
   /// A saved model with one thing in its description replaced.
   std::string damaged(const std::string& what, const std::string& by) const {
@@ -191,10 +189,6 @@ class SavedModel : public testing::Test {
     std::string error = support::message_of<DataError>([&] { load_model(path("damaged.model")); });
     return error.substr(error.find("damaged.model") + std::string("damaged.model").size());
   }
-
- private:
-  std::filesystem::path folder_ =
-      std::filesystem::temp_directory_path() / "attn_image_regions_test";
 };
 
 TEST_F(SavedModel, AnswersAsBefore) {

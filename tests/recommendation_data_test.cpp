@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 #include <set>
 #include <span>
@@ -17,14 +16,13 @@
 #include "../examples/recommendation/made_up_catalogue.hpp"
 #include "../examples/recommendation/ratings_file.hpp"
 #include "../examples/support/ranking.hpp"
+#include "support/temporary.hpp"
 
 namespace examples {
 namespace {
 
-std::string path_of(const char* name) { return testing::TempDir() + name; }
-
 Catalogue read(const std::string& text) {
-  const std::string path = path_of("ratings.txt");
+  const std::string path = support::temporary_path("ratings.txt");
   write_file(path, text);
   return read_ratings(path, Encoding::kUtf8);
 }
@@ -34,7 +32,7 @@ std::string refusal(const std::string& text) {
   try {
     read(text);
   } catch (const DataError& error) {
-    return std::string(error.what()).substr(path_of("ratings.txt").size());
+    return std::string(error.what()).substr(support::temporary_path("ratings.txt").size());
   }
   return "no error";
 }
@@ -102,7 +100,7 @@ TEST(RatingsFile, SaysWhichLineIsBad) {
 
 TEST(TitlesFile, NamesItemsAndIgnoresOthers) {
   Catalogue catalogue = read("u,1,5,1\nu,2,5,2\n");
-  const std::string path = path_of("titles.txt");
+  const std::string path = support::temporary_path("titles.txt");
   const auto refused = [&](const std::string& text) -> std::string {
     write_file(path, text);
     try {

@@ -17,6 +17,7 @@
 #include "../examples/support/layer_norm.hpp"
 #include "../examples/support/text_file.hpp"
 #include "support/layer_gradients.hpp"
+#include "support/temporary.hpp"
 
 namespace examples {
 namespace {
@@ -142,7 +143,7 @@ TEST(Recommender, AttentionIsADistributionOverTheLatestItems) {
 }
 
 TEST(SavedRecommender, ComesBackAsItWas) {
-  const std::string path = testing::TempDir() + "recommender.model";
+  const std::string path = support::temporary_path("recommender.model");
   Catalogue catalogue{"test", Vocabulary({"a", "b", "c", "d", "e", "f", "g"}), {}, {}};
   Recommender<float> model(kTiny, Vector::LinSpaced(kTiny.items, 0, 1), 4);
   save_model(path, catalogue, model);
@@ -155,7 +156,7 @@ TEST(SavedRecommender, ComesBackAsItWas) {
 }
 
 TEST(SavedRecommender, RefusesDamage) {
-  const std::string path = testing::TempDir() + "damaged.model";
+  const std::string path = support::temporary_path("damaged.model");
   const auto sentence = [&](const std::string& description) -> std::string {
     write_file(path, std::string(kModelKind) + "\n{\"description\": " + description +
                          ", \"tensors\": []}\n");

@@ -17,6 +17,7 @@
 
 #include "support/compare.hpp"
 #include "support/random.hpp"
+#include "support/temporary.hpp"
 
 namespace {
 
@@ -41,7 +42,7 @@ class WeightFiles : public testing::Test {
  protected:
   WeightFiles() {
     const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    folder = fs::temp_directory_path() / (std::string("attn_weights_") + test->name());
+    folder = support::temporary_path(test->name());
     fs::remove_all(folder);
     fs::create_directories(folder / "folder");
   }
