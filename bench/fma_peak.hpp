@@ -6,11 +6,12 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <utility>
 
 #include <Eigen/Core>
+
+#include "timing.hpp"
 
 namespace bench {
 
@@ -34,14 +35,14 @@ double fma_flops_once() {
   const T near_one = numbers[0], small = numbers[1];
   const Packet factor = Eigen::internal::pset1<Packet>(near_one);
   const Packet addend = Eigen::internal::pset1<Packet>(small);
-  const auto start = std::chrono::steady_clock::now();
+  const double start = now();
   chain(sums, rounds, factor, addend, std::make_index_sequence<chains>());
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const double seconds = now() - start;
   for (int c = 1; c < chains; ++c) sums[0] = Eigen::internal::padd(sums[0], sums[c]);
   volatile T used = Eigen::internal::predux(sums[0]);
   static_cast<void>(used);
   constexpr double width = Eigen::internal::packet_traits<T>::size;
-  return 2.0 * width * chains * rounds / seconds.count();
+  return 2.0 * width * chains * rounds / seconds;
 }
 
 /// Floating-point operations a second of one core, in this process and this build's instruction

@@ -9,6 +9,7 @@
 
 #include "support/batch.hpp"
 #include "support/compare.hpp"
+#include "support/errors.hpp"
 #include "support/random.hpp"
 
 namespace {
@@ -302,21 +303,15 @@ TEST(Batch, GoesThroughTheMembersOfAMechanism) {
 
 TEST(BatchWeights, AreRefusedWhereTheViewIsNothingOrDoesNotFit) {
   Call<double> c(Layout::bhtd, 6, 9);
-  const auto expect = [](const std::string& sentence, auto call) {
-    try {
-      call();
-      FAIL() << "no error where this was expected: " << sentence;
-    } catch (const attn::ShapeError& error) {
-      EXPECT_EQ(error.what(), sentence);
-    }
-  };
-  expect(
+  using support::expect_error;
+  expect_error<attn::ShapeError>(
       "attn::attention_weights_into: P is a view of nothing; it must have the shape of the "
       "result",
       [&] { attn::attention_weights_into(TensorView<double>(), c.q.view(), c.k.view()); });
-  expect("attn::attention_weights_into: P is 6 x 12 and must be 6 x 36; a result is never resized",
-         [&] { attn::attention_weights_into(c.o.view(), c.q.view(), c.k.view()); });
-  expect(
+  expect_error<attn::ShapeError>(
+      "attn::attention_weights_into: P is 6 x 12 and must be 6 x 36; a result is never resized",
+      [&] { attn::attention_weights_into(c.o.view(), c.q.view(), c.k.view()); });
+  expect_error<attn::ShapeError>(
       "attn::attention_with_weights_into: O is a view of nothing; it must have the shape of the "
       "result",
       [&] {
@@ -327,18 +322,14 @@ TEST(BatchWeights, AreRefusedWhereTheViewIsNothingOrDoesNotFit) {
 
 TEST(BatchResults, AreRefusedWhereTheyShareMemory) {
   Call<double> c(Layout::bhtd, 9, 9);
-  const auto expect = [](const std::string& sentence, auto call) {
-    try {
-      call();
-      FAIL() << "no error where this was expected: " << sentence;
-    } catch (const attn::ValueError& error) {
-      EXPECT_EQ(error.what(), sentence + " in memory; results need memory of their own");
-    }
+  const auto expect_overlap = [](const std::string& sentence, auto call) {
+    support::expect_error<attn::ValueError>(
+        sentence + " in memory; results need memory of their own", call);
   };
   const auto before = stacked(c.p.view());
   TensorView<double> within = c.p.view();
   within.shape[3] = d_v;
-  expect("attn::attention_with_weights_into: P overlaps O", [&] {
+  expect_overlap("attn::attention_with_weights_into: P overlaps O", [&] {
     attn::attention_with_weights_into(within, c.p.view(), c.q.view(), c.k.view(), c.v.view());
   });
   EXPECT_TRUE(support::same_bits(stacked(c.p.view()), before));
@@ -346,7 +337,7 @@ TEST(BatchResults, AreRefusedWhereTheyShareMemory) {
     attn::attention_backward_into(dq, c.dk.view(), dv, c.q.view(), c.k.view(), c.v.view(),
                                   c.o.view(), c.l.view(), c.d_output.view());
   };
-  expect("attn::attention_backward_into: dV overlaps dO", [&] {
+  expect_overlap("attn::attention_backward_into: dV overlaps dO", [&] {
     TensorView<double> dv = c.d_output.view();
     dv.shape = c.dv.view().shape;
     backward(c.dq.view(), dv);

@@ -27,6 +27,8 @@
 namespace examples {
 namespace {
 
+using support::temporary_path;
+
 using support::gzip;
 using support::idx_head;
 using support::idx_images;
@@ -200,7 +202,7 @@ TEST(ImageCsv, ReadsOptdigitsWhereTheyAreThere) {
 TEST(PngImage, ComesBackAsItWasWritten) {
   const GreyImage image = ramp(5, 3);
   EXPECT_EQ(parse_png("a.png", png_bytes(image)), image);
-  const std::string path = support::temporary_path("ramp.png");
+  const std::string path = temporary_path("ramp.png");
   write_png(path, image);
   EXPECT_EQ(read_png(path), image);
 }
@@ -246,8 +248,7 @@ TEST(ImageFiles, ContradictEachOtherInWords) {
 }
 
 TEST(ImageFiles, SplitOffASixthWhereNoFileTests) {
-  const std::string csv = support::temporary_path("six.csv"),
-                    other = support::temporary_path("other.csv");
+  const std::string csv = temporary_path("six.csv"), other = temporary_path("other.csv");
   write_file(csv, "1,0\n2,1\n3,2\n4,0\n5,1\n6,2\n7,0\n");
   const ImageData data = read_images({.csv = csv});
   EXPECT_EQ(data.train.size(), 6);
@@ -268,7 +269,7 @@ TEST(ImageFiles, SplitOffASixthWhereNoFileTests) {
 }
 
 TEST(ImageFiles, TestWithFilesOfTheirOwn) {
-  const auto path = [](const std::string& name) { return support::temporary_path(name); };
+  const auto path = [](const std::string& name) { return temporary_path(name); };
   write_file(path("i"), idx_images(4, 2, 2));
   write_file(path("l"), gzip(idx_labels(4)));
   write_file(path("ti"), gzip(idx_images(2, 2, 2)));

@@ -21,8 +21,10 @@
 namespace examples {
 namespace {
 
+using support::temporary_path;
+
 Catalogue read(const std::string& text) {
-  const std::string path = support::temporary_path("ratings.txt");
+  const std::string path = temporary_path("ratings.txt");
   write_file(path, text);
   return read_ratings(path, Encoding::kUtf8);
 }
@@ -32,7 +34,7 @@ std::string refusal(const std::string& text) {
   try {
     read(text);
   } catch (const DataError& error) {
-    return std::string(error.what()).substr(support::temporary_path("ratings.txt").size());
+    return std::string(error.what()).substr(temporary_path("ratings.txt").size());
   }
   return "no error";
 }
@@ -100,7 +102,7 @@ TEST(RatingsFile, SaysWhichLineIsBad) {
 
 TEST(TitlesFile, NamesItemsAndIgnoresOthers) {
   Catalogue catalogue = read("u,1,5,1\nu,2,5,2\n");
-  const std::string path = support::temporary_path("titles.txt");
+  const std::string path = temporary_path("titles.txt");
   const auto refused = [&](const std::string& text) -> std::string {
     write_file(path, text);
     try {

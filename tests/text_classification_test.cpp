@@ -22,9 +22,11 @@
 namespace examples {
 namespace {
 
+using support::temporary_path;
+
 std::string file(const std::string& name, const std::string& content) {
-  std::ofstream(support::temporary_path(name), std::ios::binary) << content;
-  return support::temporary_path(name);
+  std::ofstream(temporary_path(name), std::ios::binary) << content;
+  return temporary_path(name);
 }
 
 std::string data_error(const auto& action) {
@@ -73,41 +75,39 @@ TEST(CorpusReader, ReadsTrecLabels) {
 }
 
 TEST(CorpusReader, ReadsAFolderWithTwoParallelFiles) {
-  std::filesystem::create_directories(support::temporary_path("folder"));
+  std::filesystem::create_directories(temporary_path("folder"));
   file("folder/seq.in", "play music \nrate it\n");
   file("folder/label", "PlayMusic\nRateBook\n");
-  const auto texts = read_texts(support::temporary_path("folder"), {});
+  const auto texts = read_texts(temporary_path("folder"), {});
   EXPECT_EQ(texts[0].text, "play music");
   EXPECT_EQ(texts[1].label, "RateBook");
   file("folder/label", "PlayMusic\n");
   EXPECT_NE(data_error([] {
-              read_texts(support::temporary_path("folder"), {});
+              read_texts(temporary_path("folder"), {});
             }).find("its companion has 2 lines"),
             std::string::npos);
 }
 
 TEST(CorpusReader, NamesTheLineWithoutALabel) {
   EXPECT_EQ(data_error([] { read_texts(file("f.tsv", "a\tb\nno tab here\n"), {}); }),
-            support::temporary_path("f.tsv") +
+            temporary_path("f.tsv") +
                 ":2: this line has no label: no tab divides it into label and text.");
   EXPECT_EQ(data_error([] { read_texts(file("g.tsv", "a\tb\n\tno label\n"), {}); }),
-            support::temporary_path("g.tsv") + ":2: this line has no label.");
+            temporary_path("g.tsv") + ":2: this line has no label.");
   EXPECT_EQ(data_error([] {
               read_texts(file("h.txt", "A:b c\nnothing\n"), {.format = TextFormat::kTrec});
             }),
-            support::temporary_path("h.txt") +
+            temporary_path("h.txt") +
                 ":2: this line has no label: it does not begin with LABEL:sub and a blank.");
 }
 
 TEST(CorpusReader, RefusesEmptyFilesAndBrokenQuotes) {
   EXPECT_EQ(data_error([] { read_texts(file("i.csv", " \n"), {}); }),
-            support::temporary_path("i.csv") + ": the file holds no text.");
-  EXPECT_EQ(
-      data_error([] { read_class_file("pos", file("j.txt", "\n\n"), Encoding::kUtf8); }),
-      support::temporary_path("j.txt") + ":1: the class 'pos' is empty: the file holds no text.");
-  EXPECT_EQ(
-      data_error([] { read_texts(file("k.csv", "a,b\nc,\"d\n"), {}); }),
-      support::temporary_path("k.csv") + ":2: a quoted field that starts here is never closed.");
+            temporary_path("i.csv") + ": the file holds no text.");
+  EXPECT_EQ(data_error([] { read_class_file("pos", file("j.txt", "\n\n"), Encoding::kUtf8); }),
+            temporary_path("j.txt") + ":1: the class 'pos' is empty: the file holds no text.");
+  EXPECT_EQ(data_error([] { read_texts(file("k.csv", "a,b\nc,\"d\n"), {}); }),
+            temporary_path("k.csv") + ":2: a quoted field that starts here is never closed.");
 }
 
 Texts numbered_texts(std::size_t count) {
@@ -390,8 +390,8 @@ TEST(Training, RepeatsItselfFromTheSameSeed) {
 
 TEST(SavedModel, AnswersAsBeforeItWasSaved) {
   Trained trained = train_on_planted_corpus(2, 1);
-  save_model(support::temporary_path("model"), trained.model);
-  const TextModel read = load_model(support::temporary_path("model"));
+  save_model(temporary_path("model"), trained.model);
+  const TextModel read = load_model(temporary_path("model"));
   const auto test = featurized(trained.data.test, read.space, read.classes);
   EXPECT_EQ(evaluate(read.classifier, test).loss, trained.evaluation.loss);
 }
@@ -421,11 +421,10 @@ TEST(WordVectors, ReadNumbersAndRefuseWhatIsNone) {
   EXPECT_EQ(vectors.dimension(), 2);
   EXPECT_FLOAT_EQ(vectors.find("the")[1], -0.25f);
   EXPECT_EQ(vectors.find("dog"), nullptr);
-  EXPECT_EQ(
-      data_error([] { WordVectors(file("w.txt", "the 1 2\ncat 3\n")); }),
-      support::temporary_path("w.txt") + ":2: this vector has 1 numbers and the first has 2.");
+  EXPECT_EQ(data_error([] { WordVectors(file("w.txt", "the 1 2\ncat 3\n")); }),
+            temporary_path("w.txt") + ":2: this vector has 1 numbers and the first has 2.");
   EXPECT_EQ(data_error([] { WordVectors(file("x.txt", "the 1 2x\n")); }),
-            support::temporary_path("x.txt") + ":1: '2x' is not a number.");
+            temporary_path("x.txt") + ":1: '2x' is not a number.");
 }
 
 TEST(WordVectors, AreWhereKnownWordsStart) {

@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "support/batch.hpp"
 #include "support/compare.hpp"
 #include "support/problem.hpp"
 
@@ -43,14 +44,6 @@ struct Weights {
       for (Index i = 0; i < c.n_q; ++i)
         for (Index j = 0; j < c.n_k; ++j) view(0, h, i, j) = std::numeric_limits<T>::quiet_NaN();
   }
-  /// Heads stacked by rows, as the definition gives them.
-  MatrixX<T> stacked() const {
-    MatrixX<T> m(view.heads() * view.tokens(), view.features());
-    for (Index i = 0; i < m.rows(); ++i)
-      for (Index j = 0; j < m.cols(); ++j)
-        m(i, j) = view(0, i / view.tokens(), i % view.tokens(), j);
-    return m;
-  }
   Index count_untouched() const { return std::count(numbers.begin(), numbers.end(), T(untouched)); }
 };
 
@@ -84,8 +77,8 @@ void expect_definition(const Case& c, Layout layout, const Parts&... parts) {
   Weights<T> alone(c, layout);
   attn::attention_weights_into(alone.view, attn::view(p.Q, attn::Heads{c.heads}),
                                attn::view(p.K, attn::Heads{c.key_heads}), parts...);
-  EXPECT_TRUE(support::near(alone.stacked(), expected.weights, bound<T>));
-  EXPECT_TRUE(same_zeros(alone.stacked(), expected.weights));
+  EXPECT_TRUE(support::near(support::stacked(alone.view), expected.weights, bound<T>));
+  EXPECT_TRUE(same_zeros(support::stacked(alone.view), expected.weights));
   EXPECT_EQ(alone.count_untouched(), Index(alone.numbers.size()) - c.heads * c.n_q * c.n_k);
 }
 

@@ -4,7 +4,6 @@
 // ATTN_REPORT_COMPILER is the compiler of this build, ATTN_REPORT_INCLUDES its folders of headers,
 // separated by `|`.
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +12,7 @@
 
 #include "rows.hpp"
 #include "scratch_folder.hpp"
+#include "timing.hpp"
 
 namespace bench::report {
 namespace {
@@ -41,10 +41,9 @@ std::string command(const std::filesystem::path& source) {
 
 /// Infinite where the program does not compile.
 double compile_seconds(const std::string& line) {
-  const auto start = std::chrono::steady_clock::now();
+  const double start = now();
   const bool failed = std::system(line.c_str()) != 0;
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  return failed ? std::numeric_limits<double>::infinity() : seconds.count();
+  return failed ? std::numeric_limits<double>::infinity() : now() - start;
 }
 
 void measure(Row& row, const Settings& settings) {

@@ -7,7 +7,6 @@
 // Every value is a ratio of calls that took turns in this process (race.hpp), and every result is
 // checked against attn::reference before it is timed. A wrong result makes the program fail; a row
 // that misses its goal is marked and does not.
-#include <chrono>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -24,6 +23,7 @@
 #include "picture.hpp"
 #include "rows.hpp"
 #include "table.hpp"
+#include "timing.hpp"
 
 namespace bench::report {
 namespace {
@@ -77,7 +77,7 @@ std::vector<Row> measure(const Options& options, Grid& grid) {
 }
 
 int report(const Options& options) {
-  const auto start = std::chrono::steady_clock::now();
+  const double start = now();
   print_title(options.settings);
   print_head(std::cout);
   Grid grid;
@@ -89,10 +89,9 @@ int report(const Options& options) {
     wrong += v == Verdict::wrong;
     unmeasured += v == Verdict::unmeasured;
   }
-  const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   std::cout << '\n'
             << rows.size() << " rows: " << misses << " miss their goal, " << wrong << " are wrong, "
-            << unmeasured << " not measured; " << int(spent.count()) << " seconds\n";
+            << unmeasured << " not measured; " << int(now() - start) << " seconds\n";
   if (rows.empty()) {
     std::cerr << "attn_report: no row matches " << options.only << '\n';
     return 2;

@@ -13,7 +13,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <type_traits>
@@ -160,18 +159,13 @@ class Decoder {
   }
 
  private:
-  /// 1 / denominator of row r, which belongs to head h; 0 if it sees nothing.
   A factor(Index r, Index h) const {
-    const A sum = rows_.sum[r];
-    const auto& normalizer = call_.program.normalizer;
-    return sum == A(0) ? A(0) : A(1) / normalizer.denominator(sum, rows_.maximum[r], h);
+    return factor_of(call_.program.normalizer, rows_.maximum[r], rows_.sum[r], h);
   }
 
   void write_row(Index r, Index h, Index i) {
-    const A sum = rows_.sum[r];
     if (out_.log_sum_exp.data)
-      out_.log_sum_exp(walk_.batch, h, i, 0) =
-          sum == A(0) ? minus_infinity<A> : rows_.maximum[r] + std::log(sum);
+      out_.log_sum_exp(walk_.batch, h, i, 0) = log_sum_exp_of(rows_.maximum[r], rows_.sum[r]);
     if (!out_.output.data) return;
     rows_.rescale(r, Pack<A>(factor(r, h)));
     write_run(rows_.output.row(r), out_.output.features(), out_.output.pointer(walk_.batch, h, i),

@@ -185,12 +185,9 @@ void gather_rows(const Walk& walk, const Scratch& scratch) {
 template <class Walk, class Scratch>
 void find_factors(const Walk& walk, const Scratch& scratch) {
   using A = typename Walk::A;
-  for (Index i = 0; i < padded<A>(walk.block().count); ++i) {
-    const A sum = scratch.online.sum[i], m = scratch.online.maximum[i];
-    scratch.rows.second[i] =
-        sum == A(0) ? A(0)
-                    : A(1) / walk.call().program.normalizer.denominator(sum, m, walk.block().head);
-  }
+  for (Index i = 0; i < padded<A>(walk.block().count); ++i)
+    scratch.rows.second[i] = factor_of(walk.call().program.normalizer, scratch.online.maximum[i],
+                                       scratch.online.sum[i], walk.block().head);
 }
 
 /// The weights of a tile (after probability modifiers) take the place of its scores, and `hidden`

@@ -51,9 +51,7 @@ struct OnlineRows {
     });
   }
 
-  A log_sum_exp(Index i) const {
-    return sum[i] == A(0) ? minus_infinity<A> : maximum[i] + std::log(sum[i]);
-  }
+  A log_sum_exp(Index i) const { return log_sum_exp_of(maximum[i], sum[i]); }
 
  private:
   /// Whether every score of some row so far is -inf by itself, without a mask.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <tuple>
@@ -22,6 +23,18 @@ namespace engine {
 
 template <class A>
 inline constexpr A minus_infinity = -std::numeric_limits<A>::infinity();
+
+/// L of a row, from its maximum and the sum of its exponentials: -inf where it sees nothing.
+template <class A>
+A log_sum_exp_of(A maximum, A sum) {
+  return sum == A(0) ? minus_infinity<A> : maximum + std::log(sum);
+}
+
+/// 1 / denominator of a row of head h: 0 where it sees nothing.
+template <class Normalizer, class A>
+A factor_of(const Normalizer& normalizer, A maximum, A sum, Index h) {
+  return sum == A(0) ? A(0) : A(1) / normalizer.denominator(sum, maximum, h);
+}
 
 template <class M>
 inline constexpr bool can_mask = requires {

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <type_traits>
 
@@ -238,10 +237,7 @@ class SmallHead {
                  panel.first, scratch_.staging);
   }
 
-  A log_sum_exp(Index i) const {
-    const A sum = scratch_.sum[i];
-    return sum == A(0) ? minus_infinity<A> : scratch_.maximum[i] + std::log(sum);
-  }
+  A log_sum_exp(Index i) const { return log_sum_exp_of(scratch_.maximum[i], scratch_.sum[i]); }
 
  private:
   /// The queries of a panel by features, times a scale; zeros behind the last.

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <type_traits>
 
@@ -128,9 +127,8 @@ ATTN_NOINLINE void run_tiny(const Inputs<A>& in, A factor, const Normalizer& nor
       head.exponentiate();
       for (Index i = 0; i < in.n_q(); ++i) {
         const A sum = head.sum(i), m = head.m[i];
-        if (out.log_sum_exp.data)
-          out.log_sum_exp(b, h, i, 0) = sum == A(0) ? minus_infinity<A> : m + std::log(sum);
-        const A scale = sum == A(0) ? A(0) : A(1) / normalizer.denominator(sum, m, h);
+        if (out.log_sum_exp.data) out.log_sum_exp(b, h, i, 0) = log_sum_exp_of(m, sum);
+        const A scale = factor_of(normalizer, m, sum, h);
         if (out.output.data) head.mix(i, scale, {out.output, b, h});
         if constexpr (has_weights<O>) head.write_weights(i, scale, {out.weights, b, h});
       }

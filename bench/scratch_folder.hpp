@@ -6,13 +6,14 @@
 #include <random>
 #include <string>
 
-namespace bench::report {
+namespace bench {
 
+/// A new folder of a name that no other process has.
 class ScratchFolder {
  public:
   ScratchFolder()
       : path_(std::filesystem::temp_directory_path() /
-              ("attn_report_" + std::to_string(std::random_device()()))) {
+              ("attn_" + std::to_string(std::random_device()()))) {
     std::filesystem::create_directories(path_);
   }
   ScratchFolder(const ScratchFolder&) = delete;
@@ -27,4 +28,4 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace bench::report
+}  // namespace bench
