@@ -48,7 +48,7 @@ Work backward_work(Index n, Index d, double pairs, plain_eigen::Mask mask, Parts
 
 const bool added = [] {
   for (const Index d : {64, 128})
-    for (const Index n : {128, 512, 2048}) {
+    for (const Index n : {8, 32, 128, 512, 2048}) {
       const std::string size = size_name<float>(n, d) + "/threads:1";
       const double pairs = static_cast<double>(n) * static_cast<double>(n);
       add_benchmark("backward/full" + size,

@@ -22,6 +22,7 @@
 #include <attn/engine/forward.hpp>
 #include <attn/engine/packing.hpp>
 #include <attn/engine/panel.hpp>
+#include <attn/engine/small_backward.hpp>
 #include <attn/engine/tile_walk.hpp>
 #include <attn/engine/turns.hpp>
 #include <attn/executor.hpp>
@@ -135,13 +136,11 @@ inline Index gradient_sets(Index tasks, Index parameters, Index products) {
   return std::max<Index>(most, 1);
 }
 
-/// Writes the gradients of Q, K and V and adds those of parameters to `gradients`, in an order that
-/// the sizes alone fix.
 template <class T, class Program, class Executor>
-void run_backward(const Inputs<T>& in, const Program& program, const Executor& executor,
-                  Workspace& workspace,
-                  const BackwardViews<T, typename Program::Accumulator>& views,
-                  typename Program::Gradients& gradients) {
+void run_backward_tiles(const Inputs<T>& in, const Program& program, const Executor& executor,
+                        Workspace& workspace,
+                        const BackwardViews<T, typename Program::Accumulator>& views,
+                        typename Program::Gradients& gradients) {
   using A = typename Program::Accumulator;
   using Scratch = BackwardScratch<A, typename Program::NormalizerPart>;
   with_call(in, program, workspace, [&](auto call) {
@@ -176,6 +175,24 @@ void run_backward(const Inputs<T>& in, const Program& program, const Executor& e
     });
     for (auto& of_set : own) gradients.add(of_set);
   });
+}
+
+/// Writes the gradients of Q, K and V and adds those of parameters to `gradients`, in an order that
+/// the sizes alone fix.
+template <class T, class Program, class Executor>
+void run_backward(const Inputs<T>& in, const Program& program, const Executor& executor,
+                  Workspace& workspace,
+                  const BackwardViews<T, typename Program::Accumulator>& views,
+                  typename Program::Gradients& gradients) {
+  using A = typename Program::Accumulator;
+  if constexpr (may_be_small<T, TensorView<const T>, Program> &&
+                std::is_same_v<typename Program::NormalizerPart, Softmax>)
+    if (is_small_backward(in)) {
+      Arena unused;
+      return run_small_backward(in, bind_score<A>(program.score, in.q.features(), unused).factor(),
+                                executor, workspace, views, gradients.template at<0>());
+    }
+  run_backward_tiles(in, program, executor, workspace, views, gradients);
 }
 
 }  // namespace engine

@@ -24,17 +24,6 @@
 ATTN_BEGIN_NAMESPACE
 namespace engine {
 
-/// What backward reads of the forward call, and what it writes.
-template <class T, class A>
-struct BackwardViews {
-  TensorView<const T> output;
-  TensorView<const A> log_sum_exp;
-  TensorView<const T> d_output;
-  TensorView<T> d_query;
-  TensorView<T> d_key;
-  TensorView<T> d_value;
-};
-
 /// How backward lays out matrices that have keys or queries by rows, their columns in whole packs,
 /// and splits the keys.
 template <class T, class Program, class ScoreTile>

@@ -16,14 +16,29 @@ namespace engine {
 
 using ByteRange = std::pair<std::uintptr_t, std::uintptr_t>;  // first byte, one past the last
 
+/// {0, 0} of nothing, which meets no other.
 template <class T>
 ByteRange byte_range(const TensorView<T>& v) {
+  if (v.size() == 0) return {0, 0};
   std::uintptr_t first = reinterpret_cast<std::uintptr_t>(v.data), last = first;
   for (std::size_t axis = 0; axis < 4; ++axis) {
     const Index reach = (v.shape[axis] - 1) * v.strides[axis] * static_cast<Index>(sizeof(T));
     (reach < 0 ? first : last) += static_cast<std::uintptr_t>(reach);
   }
   return {first, last + sizeof(T)};
+}
+
+inline bool meet(const ByteRange& a, const ByteRange& b) {
+  return a.first < b.second && b.first < a.second;
+}
+
+/// Whether one of the first `count` ranges meets any other.
+template <std::size_t n>
+bool some_meet(const ByteRange (&ranges)[n], std::size_t count) {
+  for (std::size_t a = 0; a < count; ++a)
+    for (std::size_t b = a + 1; b < n; ++b)
+      if (meet(ranges[a], ranges[b])) return true;
+  return false;
 }
 
 /// The runs of neighbouring numbers along the axis of stride 1 (features or tokens), sorted.
@@ -49,12 +64,10 @@ std::vector<ByteRange> byte_runs(const TensorView<T>& v) {
 /// The exact test allocates, and only runs where the ranges of addresses meet.
 template <class T, class U>
 bool overlap(const TensorView<T>& a, const TensorView<U>& b) {
-  if (a.size() == 0 || b.size() == 0) return false;
-  const ByteRange of_a = byte_range(a), of_b = byte_range(b);
-  if (of_a.second <= of_b.first || of_b.second <= of_a.first) return false;
+  if (!meet(byte_range(a), byte_range(b))) return false;
   const std::vector<ByteRange> runs_a = byte_runs(a), runs_b = byte_runs(b);
   for (auto x = runs_a.begin(), y = runs_b.begin(); x != runs_a.end() && y != runs_b.end();) {
-    if (x->first < y->second && y->first < x->second) return true;
+    if (meet(*x, *y)) return true;
     (x->second <= y->second ? x : y)++;
   }
   return false;

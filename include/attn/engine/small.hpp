@@ -20,6 +20,7 @@
 #include <attn/engine/packing.hpp>
 #include <attn/engine/panel.hpp>
 #include <attn/engine/program.hpp>
+#include <attn/engine/small_product.hpp>
 #include <attn/engine/tile_walk.hpp>
 #include <attn/normalizer.hpp>
 #include <attn/tensor_view.hpp>
@@ -69,60 +70,6 @@ ATTN_NOINLINE bool exponentiate(A* s, Index keys, const A* maximum, A* sum) {
   return !(Eigen::internal::predux_min(least[0].raw) > minus_infinity<A>);
 }
 
-/// C = P V factor with lanes along the queries, `lanes` of them in the last pack: C
-/// [column][query], a factor for each lane.
-template <Index packs, class A>
-ATTN_NOINLINE void mix_columns(const A* p, const Operand<A>& columns, const A* factor, Index lanes,
-                               const Rows<A>& c) {
-  constexpr Index width = Pack<A>::width;
-  for (Index first = 0; first < columns.rows; first += key_group) {
-    Pack<A> sum[key_group][packs];
-    set_zero(sum);
-    multiply_direct(sum, p, panel_width<A>, columns, first);
-    ATTN_UNROLL
-    for (Index r = 0; r < packs; ++r) {
-      const Pack<A> f = Pack<A>::load(factor + r * width);
-      const Index count = r + 1 < packs ? width : lanes;
-      ATTN_UNROLL
-      for (Index g = 0; g < key_group; ++g)
-        if (g < columns.rows - first)
-          store_first_as<A>(sum[g][r] * f, c.row(first + g) + r * width, count);
-    }
-  }
-}
-
-/// O = P V factor with lanes along `packs` packs of columns, of which the last has `lanes`: rows of
-/// V and O, a factor for each row of O.
-template <Index packs, class A>
-ATTN_NOINLINE void mix_rows(const A* p, Index keys, const Rows<const A>& v, Index lanes,
-                            const A* factor, Index queries, const Rows<A>& o) {
-  constexpr Index width = Pack<A>::width;
-  for (Index i = 0; i < queries; i += key_group) {
-    Pack<A> sum[key_group][packs];
-    set_zero(sum);
-    for (Index j = 0; j < keys; ++j) {
-      Pack<A> x[packs];
-      ATTN_UNROLL
-      for (Index r = 0; r + 1 < packs; ++r) x[r] = Pack<A>::load(v.row(j) + r * width);
-      x[packs - 1] = load_first_as<A>(v.row(j) + (packs - 1) * width, lanes);
-      ATTN_UNROLL
-      for (Index g = 0; g < key_group; ++g) {
-        const Pack<A> y = Pack<A>::broadcast(p + j * panel_width<A> + i + g);
-        ATTN_UNROLL
-        for (Index r = 0; r < packs; ++r) sum[g][r] = multiply_add(x[r], y, sum[g][r]);
-      }
-    }
-    ATTN_UNROLL
-    for (Index g = 0; g < key_group; ++g) {
-      if (g >= queries - i) continue;
-      const Pack<A> f = Pack<A>::broadcast(factor + i + g);
-      ATTN_UNROLL
-      for (Index r = 0; r + 1 < packs; ++r) (sum[g][r] * f).store(o.row(i + g) + r * width);
-      store_first_as<A>(sum[g][packs - 1] * f, o.row(i + g) + (packs - 1) * width, lanes);
-    }
-  }
-}
-
 /// Scratch of one worker.
 template <class A>
 struct SmallScratch {
@@ -131,10 +78,9 @@ struct SmallScratch {
   A* maximum;  ///< of the rows of a panel
   A* sum;
   A* factor;
-  A* output;  ///< of a panel: [column][query]
-  A* keys;    ///< where they can't be used in place
+  A* keys;  ///< where they can't be used in place
   A* values;
-  A* staging;  ///< of what can not be read or written in place
+  ProductScratch<A> product;
 
   /// out: Outputs or WeightedOutputs.
   template <class T, class O>
@@ -149,10 +95,9 @@ struct SmallScratch {
     maximum = arena.take<A>(rows);
     sum = arena.take<A>(rows);
     factor = arena.take<A>(rows);
-    output = arena.take<A>(rows * d_v);
     keys = arena.take<A>(reads_in_place(in.k) ? 0 : n_k * d);
     values = arena.take<A>(reads_in_place(in.v) ? 0 : n_k * d_v);
-    staging = arena.take<A>(rows * staged);
+    product = {arena.take<A>(rows * d_v), arena.take<A>(rows * staged)};
   }
 
  private:
@@ -181,7 +126,8 @@ class SmallHead {
 
   /// Weights of a panel, not yet divided by their sums; whether some are hidden.
   bool weigh(const Panel& panel, A scale) const {
-    load_queries(panel, scale);
+    pack_panel(load_operand<A>(queries_, panel.first, panel.count, scratch_.product.staging),
+               panel_rows<A>(panel), scratch_.q, scale);
     const bool hides = exponentiate_scores<false>(panel);
     if (hides) exponentiate_scores<true>(panel);
     return hides;
@@ -206,23 +152,7 @@ class SmallHead {
 
   /// O of a panel.
   void mix(const Panel& panel, bool hides, const Slice<T>& to) const {
-    if (hides && !values_.all_finite()) return mix_visible(panel, to);
-    constexpr bool same = std::is_same_v<T, A>;
-    if constexpr (same)
-      if (values_.row_major && to.feature_stride == 1) return mix_by_rows(panel, to);
-    const Index rows = panel_rows<A>(panel);
-    Rows<A> c{scratch_.output, rows};
-    const bool in_place = same && to.token_stride == 1;
-    if constexpr (same)
-      if (in_place) c = {to.data + panel.first, to.feature_stride};
-    const Index lanes = panel.count - rows + Pack<A>::width;
-    with_packs(panel.packs, [&](auto packs) {
-      mix_columns<packs>(scratch_.s, values_.transposed(), scratch_.factor,
-                         in_place ? lanes : Pack<A>::width, c);
-    });
-    if (!in_place)
-      write_tokens(Operand<A>(c.data, panel.count, values_.cols, c.stride, false), to, panel.first,
-                   scratch_.staging);
+    write_product(panel, scratch_.s, values_, scratch_.factor, hides, to, scratch_.product);
   }
 
   /// P of a panel, in place of e: zero for a score of -inf, whatever the factor.
@@ -234,24 +164,12 @@ class SmallHead {
         select(e == Pack<A>(0), Pack<A>(0), p).store(at);
       }
     write_tokens(Operand<A>(scratch_.s, panel.count, keys_.rows, panel_width<A>, false), to,
-                 panel.first, scratch_.staging);
+                 panel.first, scratch_.product.staging);
   }
 
   A log_sum_exp(Index i) const { return log_sum_exp_of(scratch_.maximum[i], scratch_.sum[i]); }
 
  private:
-  /// The queries of a panel by features, times a scale; zeros behind the last.
-  void load_queries(const Panel& panel, A scale) const {
-    constexpr Index width = Pack<A>::width;
-    const Index rows = panel_rows<A>(panel);
-    const Operand<A> q = load_operand<A>(queries_, panel.first, panel.count, scratch_.staging);
-    if (q.row_major) return pack(q, rows, scratch_.q, scale);
-    for (Index f = 0; f < q.cols; ++f)
-      for (Index i = 0; i < q.rows; i += width)
-        (load_first_as<A>(q.data + f * q.stride + i, q.rows - i) * Pack<A>(scale))
-            .store(scratch_.q + f * rows + i);
-  }
-
   template <bool hides>
   bool exponentiate_scores(const Panel& panel) const {
     const SmallScratch<A>& x = scratch_;
@@ -262,36 +180,6 @@ class SmallHead {
       some = exponentiate<packs, hides>(x.s, keys_.rows, x.maximum, x.sum);
     });
     return some;
-  }
-
-  void mix_by_rows(const Panel& panel, const Slice<T>& to) const {
-    constexpr Index width = Pack<A>::width, widest = panel_packs * width;
-    A* o = to.data + panel.first * to.token_stride;
-    for (Index f = 0; f < values_.cols; f += widest) {
-      const Index columns = std::min(widest, values_.cols - f);
-      const Index packs = padded<A>(columns) / width;
-      with_packs(packs, [&](auto constant) {
-        mix_rows<constant>(scratch_.s, values_.rows, {values_.data + f, values_.stride},
-                           columns - (packs - 1) * width, scratch_.factor, panel.count,
-                           {o + f, to.token_stride});
-      });
-    }
-  }
-
-  /// Where V holds NaN or inf, a weight of zero keeps them out.
-  ATTN_NOINLINE void mix_visible(const Panel& panel, const Slice<T>& to) const {
-    values_.visit([&](const auto& v) {
-      for (Index i = 0; i < panel.count; ++i)
-        for (Index f = 0; f < v.cols(); ++f) {
-          A sum(0);
-          for (Index j = 0; j < v.rows(); ++j) {
-            const A p = scratch_.s[j * panel_width<A> + i];
-            if (p != A(0)) sum += p * v(j, f);
-          }
-          to.data[(panel.first + i) * to.token_stride + f * to.feature_stride] =
-              static_cast<T>(sum * scratch_.factor[i]);
-        }
-    });
   }
 
   Slice<const T> queries_;

@@ -53,6 +53,17 @@ inline constexpr bool has_weights = requires(const Out& out) {
   out.weights;
 };
 
+/// What backward reads of the forward call, and what it writes.
+template <class T, class A>
+struct BackwardViews {
+  TensorView<const T> output;
+  TensorView<const A> log_sum_exp;
+  TensorView<const T> d_output;
+  TensorView<T> d_query;
+  TensorView<T> d_key;
+  TensorView<T> d_value;
+};
+
 /// One block of queries of one head.
 struct QueryBlock {
   Index batch;

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// The backward pass of small heads, where that of tiles is mostly preparation: queries and keys are
+// a few panels, and Q, K, V and dO are used where they lie.
+//
+//     S = Q K^T, dP = dO V^T -> P = exp(scale S - L), D = sum_j P dP -> dS = scale P (dP - D)
+//     dQ = dS K    dK = dS^T Q    dV = P^T dO
+//
+// Nothing is added up over tiles: gradients go to where they belong from registers. Only for the
+// softmax of scaled products without modifiers and masks. 10 n_q n_k d flops.
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+
+#include <attn/config.hpp>
+#include <attn/engine/convert.hpp>
+#include <attn/engine/kernel.hpp>
+#include <attn/engine/packet_math.hpp>
+#include <attn/engine/packing.hpp>
+#include <attn/engine/panel.hpp>
+#include <attn/engine/program.hpp>
+#include <attn/engine/small_product.hpp>
+#include <attn/engine/tile_walk.hpp>
+#include <attn/tensor_view.hpp>
+#include <attn/workspace.hpp>
+
+ATTN_BEGIN_NAMESPACE
+namespace engine {
+
+/// Up to so many panels, to which it was measured to win.
+inline constexpr Index small_panels = 4;
+
+/// Whether queries and keys are few panels, and every key-value head has one query head.
+template <class T>
+bool is_small_backward(const Inputs<T>& in) {
+  constexpr Index most = small_panels * panel_width<Accumulator<T>>;
+  const auto fits = [](Index n) { return n > 0 && n <= most; };
+  return fits(in.n_q()) && fits(in.n_k()) && in.q.heads() == in.k.heads();
+}
+
+/// Scratch of one worker. Matrices of queries and keys have the lanes of a panel in a row.
+template <class A>
+struct SmallBackwardScratch {
+  A* q;          ///< of a panel: [feature][query]
+  A* d_output;   ///< of a panel: [column][query]
+  A* scores;     ///< S of a panel: [key][query]
+  A* weights;    ///< P likewise
+  A* d_scores;   ///< dP, then dS likewise
+  A* weights_t;  ///< P of all queries: [panel of keys][query][key]
+  A* d_scores_t;
+  A* log_sum_exp;
+  A* ones;
+  A* inputs[4];  ///< Q, K, V and dO where they can't be used in place
+  ProductScratch<A> product;
+  Index panel_size;  ///< of the transposed matrices
+
+  template <class T>
+  SmallBackwardScratch(Arena& arena, const Inputs<T>& in) {
+    constexpr Index width = panel_width<A>;
+    const Index n_q = in.n_q(), n_k = in.n_k(), key_panels = Panels<A>(n_k).count();
+    const Index d = in.q.features(), d_v = in.v.features();
+    const Index pairs = (padded<A>(n_k) + key_group) * width;
+    panel_size = (padded<A>(n_q) + key_group) * width;
+    q = arena.take<A>(width * d);
+    d_output = arena.take<A>(width * d_v);
+    scores = arena.take<A>(pairs);
+    weights = arena.take<A>(pairs);
+    d_scores = arena.take<A>(pairs);
+    weights_t = arena.take<A>(key_panels * panel_size);
+    d_scores_t = arena.take<A>(key_panels * panel_size);
+    log_sum_exp = arena.take<A>(width);
+    ones = arena.take<A>(width);
+    const Index numbers[] = {n_q * d, n_k * d, n_k * d_v, n_q * d_v};
+    for (Index k = 0; k < 4; ++k) inputs[k] = arena.take<A>(numbers[k]);
+    const Index widest = width * std::max(d, d_v);
+    product = {arena.take<A>(widest), arena.take<A>(widest)};
+  }
+};
+
+/// One head.
+template <class T>
+class SmallHeadBackward {
+ public:
+  using A = Accumulator<T>;
+  using P = Pack<A>;
+
+  SmallHeadBackward(const Inputs<T>& in, const BackwardViews<T, A>& views, Index b, Index h,
+                    const SmallBackwardScratch<A>& scratch)
+      : query_panels_(in.n_q()),
+        key_panels_(in.n_k()),
+        q_(load(in.q, b, h, scratch.inputs[0])),
+        k_(load(in.k, b, h, scratch.inputs[1])),
+        v_(load(in.v, b, h, scratch.inputs[2])),
+        d_output_(load(views.d_output, b, h, scratch.inputs[3])),
+        log_sum_exp_(views.log_sum_exp, b, h),
+        d_query_(views.d_query, b, h),
+        d_key_(views.d_key, b, h),
+        d_value_(views.d_value, b, h),
+        scratch_(scratch) {}
+
+  /// Writes dQ, dK and dV; returns the gradient of the scale.
+  A run(A scale) {
+    constexpr Index width = panel_width<A>;
+    std::fill_n(scratch_.ones, width, A(1));
+    const Index behind = (padded<A>(k_.rows) - k_.rows) * width;
+    std::fill_n(scratch_.weights + k_.rows * width, behind, A(0));
+    std::fill_n(scratch_.d_scores + k_.rows * width, behind, A(0));
+    A d_scale(0);
+    for (Index p = 0; p < query_panels_.count(); ++p) {
+      const Panel panel = query_panels_[p];
+      d_scale += differentiate(panel, scale);
+      write(panel, scratch_.d_scores, k_, d_query_);
+      transpose(panel, scratch_.weights, scratch_.weights_t);
+      transpose(panel, scratch_.d_scores, scratch_.d_scores_t);
+    }
+    for (Index p = 0; p < key_panels_.count(); ++p) {
+      write(key_panels_[p], scratch_.d_scores_t + p * scratch_.panel_size, q_, d_key_);
+      write(key_panels_[p], scratch_.weights_t + p * scratch_.panel_size, d_output_, d_value_);
+    }
+    return d_scale;
+  }
+
+ private:
+  static Operand<A> load(const TensorView<const T>& view, Index b, Index h, A* buffer) {
+    return load_operand<A>(Slice<const T>(view, b, h), 0, view.tokens(), buffer);
+  }
+  static Operand<A> rows_of(const Panel& panel, const Operand<A>& m) {
+    return {m.data + panel.first * (m.row_major ? m.stride : 1), panel.count, m.cols, m.stride,
+            m.row_major};
+  }
+
+  /// P and dS of a panel of queries against all keys; returns its part of the scale's gradient.
+  A differentiate(const Panel& panel, A scale) {
+    std::fill_n(scratch_.log_sum_exp, panel_rows<A>(panel), A(0));
+    for (Index i = 0; i < panel.count; ++i)
+      scratch_.log_sum_exp[i] = log_sum_exp_.data[(panel.first + i) * log_sum_exp_.token_stride];
+    pack_panel(rows_of(panel, q_), panel_rows<A>(panel), scratch_.q);
+    pack_panel(rows_of(panel, d_output_), panel_rows<A>(panel), scratch_.d_output);
+    P d_scale(0);
+    find_products(panel);
+    if (differentiate_packs<false>(panel, scale, d_scale)) return sum(d_scale);
+    hides_ = true;
+    d_scale = P(0);
+    find_products(panel);
+    differentiate_packs<true>(panel, scale, d_scale);
+    return sum(d_scale);
+  }
+
+  /// S and dP.
+  void find_products(const Panel& panel) const {
+    score_panel_direct(panel.packs, scratch_.q, k_, scratch_.scores, AsTheyAre());
+    score_panel_direct(panel.packs, scratch_.d_output, v_, scratch_.d_scores, AsTheyAre());
+  }
+
+  /// Whether all scores and dP are finite; if not, this must hide scores of -inf.
+  template <bool hides>
+  bool differentiate_packs(const Panel& panel, A scale, P& d_scale) const {
+    P wrong(0);
+    for (Index i = 0; i < panel.count; i += P::width) {
+      const P l = P::load(scratch_.log_sum_exp + i);
+      P mean(0);
+      for (Index j = 0; j < k_.rows; ++j) {
+        const Index at = j * panel_width<A> + i;
+        const P s = P::load(scratch_.scores + at), dp = P::load(scratch_.d_scores + at);
+        const P p = exp_of_difference<hides>(s * P(scale), l);
+        wrong += (s - s) + (dp - dp);  // 0, or NaN
+        mean += hides ? select(p == P(0), P(0), p * dp) : p * dp;
+        p.store(scratch_.weights + at);
+      }
+      for (Index j = 0; j < k_.rows; ++j) {
+        const Index at = j * panel_width<A> + i;
+        const P p = P::load(scratch_.weights + at);
+        P ds = p * (P::load(scratch_.d_scores + at) - mean);
+        P product = ds * P::load(scratch_.scores + at);
+        if constexpr (hides) {
+          ds = select(p == P(0), P(0), ds);
+          product = select(p == P(0), P(0), product);
+          product = select(P::first_and_up(A(i)) < P(A(panel.count)), product, P(0));
+        }
+        d_scale += product;
+        (ds * P(scale)).store(scratch_.d_scores + at);
+      }
+    }
+    return sum(wrong) == A(0);
+  }
+
+  /// In whole packs both ways, with zeros behind the last key.
+  void transpose(const Panel& panel, const A* pairs, A* to) const {
+    constexpr Index width = panel_width<A>;
+    for (Index p = 0; p < key_panels_.count(); ++p) {
+      const Panel keys = key_panels_[p];
+      copy_transposed<A>({pairs + keys.first * width, width},
+                         {to + p * scratch_.panel_size + panel.first * width, width},
+                         panel_rows<A>(keys), panel_rows<A>(panel), A(1));
+    }
+  }
+
+  void write(const Panel& panel, const A* p, const Operand<A>& b, const Slice<T>& to) const {
+    if (to.data) write_product(panel, p, b, scratch_.ones, hides_, to, scratch_.product);
+  }
+
+  Panels<A> query_panels_;
+  Panels<A> key_panels_;
+  Operand<A> q_;
+  Operand<A> k_;
+  Operand<A> v_;
+  Operand<A> d_output_;
+  Slice<const A> log_sum_exp_;
+  Slice<T> d_query_;
+  Slice<T> d_key_;
+  Slice<T> d_value_;
+  const SmallBackwardScratch<A>& scratch_;
+  bool hides_ = false;  ///< some score is -inf, or something is not finite
+};
+
+/// Adds the gradient of the scale to `gradients` head by head, whatever the executor.
+template <class T, class Executor, class Gradients>
+ATTN_NOINLINE void run_small_backward(const Inputs<T>& in, Accumulator<T> scale,
+                                      const Executor& executor, Workspace& workspace,
+                                      const BackwardViews<T, Accumulator<T>>& views,
+                                      Gradients& gradients) {
+  using A = Accumulator<T>;
+  const Index heads = in.q.heads(), tasks = in.q.batches() * heads;
+  Arena measure;
+  [[maybe_unused]] const SmallBackwardScratch<A> sized(measure, in);
+  workspace.prepare(executor.workers(tasks), measure.used());
+  A* const d_scales =
+      reinterpret_cast<A*>(workspace.sums(static_cast<std::size_t>(tasks) * sizeof(A)));
+  executor.run(tasks, [&](Index task, Index worker) {
+    Arena arena(workspace.worker(worker));
+    const SmallBackwardScratch<A> scratch(arena, in);
+    const Index b = quotient(task, heads), h = task - b * heads;
+    d_scales[task] = SmallHeadBackward<T>(in, views, b, h, scratch).run(scale);
+  });
+  if constexpr (requires { gradients.scale; })
+    for (Index task = 0; task < tasks; ++task) gradients.scale += d_scales[task];
+}
+
+}  // namespace engine
+ATTN_END_NAMESPACE
