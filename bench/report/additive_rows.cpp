@@ -32,7 +32,7 @@ void measure(Row& row, const Settings& settings) {
   const Index n = settings.n(tokens);
   const Checked call = forward_call<float>(n, features, one_thread, additive_part());
   if (!correct(call, row, settings)) return;
-  const Race result = race({call.run, tanh_loop()}, probes<float>(), settings);
+  const Race result = race({call.run, tanh_loop()}, probes<float>(settings), settings);
   keep(result, row);
   const double evaluations = double(n) * double(n) * hidden;
   row.numbers["tanh_per_second"] = evaluations / result.seconds(0);

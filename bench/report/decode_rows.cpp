@@ -138,7 +138,7 @@ void measure_bandwidth(Row& row, const Settings& settings) {
     return [=] { reader(pool->next(count), count); };
   };
   const Race result =
-      race({call.run, reading(read<1>), reading(read<4>)}, probes<float>(), settings);
+      race({call.run, reading(read<1>), reading(read<4>)}, probes<float>(settings), settings);
   keep(result, row);
   const auto rate = [&](std::size_t k) {
     return double(count) * sizeof(float) / result.seconds(k) / 1e9;
@@ -153,7 +153,7 @@ void measure_bandwidth(Row& row, const Settings& settings) {
 /// Times two decodes against each other.
 void compare(const Checked& call, const Checked& base, Row& row, const Settings& settings) {
   if (!correct(call, row, settings) || !correct(base, row, settings)) return;
-  keep_ratio(race({call.run, base.run}, probes<float>(), settings), row);
+  keep_ratio(race({call.run, base.run}, probes<float>(settings), settings), row);
 }
 
 void measure_grouped(Row& row, const Settings& settings) {

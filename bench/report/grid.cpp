@@ -21,7 +21,7 @@ Cell measure_cell(Index n, Index d, const Settings& settings, Grid& grid) {
   const Race result = race({[&] { attn = attn::attention(p.Q, p.K, p.V); },
                             [&] { textbook = plain_eigen::textbook(p.Q, p.K, p.V); },
                             [&] { row_max = plain_eigen::row_max(p.Q, p.K, p.V); }},
-                           probes<float>(), settings);
+                           probes<float>(settings), settings);
   grid.peak = std::max(grid.peak, result.peak());
   grid.product = std::max(grid.product, result.product());
   const double error =

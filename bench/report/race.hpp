@@ -7,8 +7,10 @@
 // The FMA probe's turn is as long as the first call's (up to 20 ms). The best turns are kept too.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -33,11 +35,14 @@ struct Probes {
 };
 
 template <class T>
-Probes probes() {
-  constexpr Index n = 512;
-  static const MatrixX<T> A = random_matrix<T>(n, n, 21), B = random_matrix<T>(n, n, 22);
-  static MatrixX<T> C(n, n);
-  return {fma_flops_once<T>, [] { C.noalias() = A * B; }, 2.0 * n * n * n};
+Probes probes(const Settings& settings) {
+  const Index n = settings.n(512);
+  const int rounds = settings.quick ? 2000 : 200000;
+  const auto C = std::make_shared<MatrixX<T>>(n, n);
+  return {
+      [=] { return fma_flops_once<T>(rounds); },
+      [=, A = random_matrix<T>(n, n, 21), B = random_matrix<T>(n, n, 22)] { C->noalias() = A * B; },
+      2.0 * std::pow(double(n), 3)};
 }
 
 /// A round: seconds of the calls and FLOP/s of the probes.
@@ -88,7 +93,7 @@ Plan share_of_peak(std::string work, std::string what, Goal goal, Make make) {
   const auto measure = [make](Row& row, const Settings& settings) {
     const Work timed = make(settings);
     if (!correct(timed.call, row, settings)) return;
-    const Race result = race({timed.call.run}, probes<T>(), settings);
+    const Race result = race({timed.call.run}, probes<T>(settings), settings);
     keep(result, row);
     const auto share = [&](const Turns& t) { return timed.flops / t.seconds[0] / t.peak; };
     row.numbers["gflops"] = timed.flops / result.seconds(0) / 1e9;
@@ -107,7 +112,7 @@ Plan relative_time(std::string work, std::string what, std::string base, Goal go
   const auto measure = [make](Row& row, const Settings& settings) {
     const Two two = make(settings);
     if (!correct(two.call, row, settings) || !correct(two.base, row, settings)) return;
-    keep_ratio(race({two.call.run, two.base.run}, probes<float>(), settings), row);
+    keep_ratio(race({two.call.run, two.base.run}, probes<float>(settings), settings), row);
   };
   return {Row{work, what, "of the time of " + base, Unit::ratio, goal}, measure};
 }
