@@ -8,8 +8,7 @@
 #include "../support/parsed.hpp"
 #include "dates.hpp"
 #include "pair_reader.hpp"
-#include "training.hpp"
-#include "translator.hpp"
+#include "settings.hpp"
 
 namespace examples {
 

@@ -14,14 +14,10 @@
 #include "../support/random.hpp"
 #include "../support/training_loop.hpp"
 #include "sequence_batch.hpp"
+#include "settings.hpp"
 #include "translator.hpp"
 
 namespace examples {
-
-struct TrainingOptions {
-  TrainingLoopOptions loop{};
-  float dropout = 0;  // of embeddings and of the last hidden layer
-};
 
 /// The mean loss of a token, in nats, when the right tokens before it are known.
 inline double mean_loss(const Translator<float>& model, const std::vector<NumberedPair>& pairs,

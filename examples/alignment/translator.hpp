@@ -31,16 +31,9 @@
 #include "../support/token_table.hpp"
 #include "additive_attention.hpp"
 #include "sequence_batch.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-struct TranslatorShape {
-  bool attention = true;
-  Index source_tokens = 0;  // that the vocabularies have
-  Index target_tokens = 0;
-  Index embed_dim = 32;
-  Index hidden = 64;  // of the decoder; each half of the encoder has half of them
-};
 
 template <typename T>
 class Translator {

@@ -6,10 +6,7 @@
 // All poolings stand between the same layers of the same sizes.
 #pragma once
 
-#include <array>
-#include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "../support/cross_entropy.hpp"
@@ -21,29 +18,9 @@
 #include "bag_pooling.hpp"
 #include "bags.hpp"
 #include "gated_attention.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-enum class Pooling { kGated, kAdditive, kMax, kMean };
-
-/// As tables and JSON call them.
-inline constexpr std::array<std::string_view, 4> kPoolingNames = {
-    "gated attention", "additive attention", "max pooling", "mean pooling"};
-
-inline std::string pooling_name(Pooling pooling) {
-  return std::string(kPoolingNames[static_cast<std::size_t>(pooling)]);
-}
-
-constexpr bool has_attention(Pooling pooling) {
-  return pooling == Pooling::kGated || pooling == Pooling::kAdditive;
-}
-
-struct BagModelShape {
-  Index pixels = 784;
-  Index hidden = 128;
-  Index features = 64;
-  Index attention_dim = 32;
-};
 
 template <typename T>
 class BasicBagModel {

@@ -19,14 +19,9 @@
 #include "../support/grey_image.hpp"
 #include "../support/matrix.hpp"
 #include "../support/random.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-struct BagRules {
-  Index target = 9;  // the class that makes a bag positive
-  double mean_size = 10;
-  double size_deviation = 2;
-};
 
 struct Bag {
   std::vector<Index> images;  // numbers of images of the set

@@ -24,19 +24,9 @@
 #include "../support/training_loop.hpp"
 #include "bag_model.hpp"
 #include "bags.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-struct ExperimentOptions {
-  std::vector<Index> bags{50, 150, 300};
-  Index test_bags = 500;
-  Index repeats = 3;
-  Pooling attention = Pooling::kGated;  // which one is compared with max and mean
-  BagRules rules{};
-  BagModelShape shape{};
-  TrainingLoopOptions training{
-      .epochs = 60, .batch_size = 8, .adam = {.learning_rate = 2e-3f, .weight_decay = 0.1f}};
-};
 
 /// What a model says of test bags.
 struct BagAnswers {

@@ -6,7 +6,7 @@
 
 #include "../support/image_files.hpp"
 #include "../support/parsed.hpp"
-#include "experiment.hpp"
+#include "settings.hpp"
 
 namespace examples {
 

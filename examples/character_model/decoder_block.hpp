@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <attn/attn.hpp>
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -19,18 +18,9 @@
 #include "../support/random.hpp"
 #include "../support/rms_norm.hpp"
 #include "../support/swiglu.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-struct DecoderShape {
-  Index characters = 0;  // that the alphabet has
-  Index layers = 2;
-  Index embed_dim = 64;
-  Index heads = 4;
-  Index kv_heads = 2;
-  Index hidden = 128;  // features between the linear layers of a block
-  Index context = 64;  // characters that a window has in training
-};
 
 template <typename T>
 class DecoderBlock {

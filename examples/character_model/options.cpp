@@ -8,7 +8,7 @@
 
 #include "../support/command_line.hpp"
 #include "../support/training_options.hpp"
-#include "saved_model.hpp"
+#include "settings.hpp"
 
 namespace examples {
 namespace {

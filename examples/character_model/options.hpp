@@ -7,9 +7,7 @@
 
 #include "../support/parsed.hpp"
 #include "../support/text_file.hpp"
-#include "decoder.hpp"
-#include "sampling.hpp"
-#include "training.hpp"
+#include "settings.hpp"
 
 namespace examples {
 

@@ -15,14 +15,9 @@
 #include "../support/matrix.hpp"
 #include "../support/random.hpp"
 #include "decoder.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-struct SamplingOptions {
-  Index tokens = 240;
-  float temperature = 0.8f;  // 0: always the likeliest
-  Index top_k = 0;           // only the so many likeliest; 0: all
-};
 
 /// Draws a character by softmax(logits / temperature) over the likeliest ones.
 inline Index draw(const Vector& logits, const SamplingOptions& options, Random& random) {

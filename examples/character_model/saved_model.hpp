@@ -11,6 +11,7 @@
 #include "../support/weights_file.hpp"
 #include "alphabet.hpp"
 #include "decoder.hpp"
+#include "settings.hpp"
 
 namespace examples {
 
@@ -32,15 +33,6 @@ inline void save_model(const std::string& path, CharacterModel& model) {
                                       {"hidden", shape.hidden},
                                       {"context", shape.context}};
   save_weights(path, kModelKind, description, model.decoder.parameters());
-}
-
-/// What a shape is refused for; empty where it is sound.
-inline std::string contradiction(const DecoderShape& shape) {
-  if (shape.embed_dim % shape.heads != 0) return "--heads must divide --embed-dim.";
-  if (shape.heads % shape.kv_heads != 0) return "--kv-heads must divide --heads.";
-  if (shape.embed_dim / shape.heads % 2 != 0)
-    return "--embed-dim divided by --heads must be even, since features turn in pairs.";
-  return {};
 }
 
 namespace detail {

@@ -6,7 +6,6 @@
 #include <attn/executor.hpp>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,20 +21,10 @@
 #include "../support/progress.hpp"
 #include "../support/training_clock.hpp"
 #include "decoder.hpp"
+#include "settings.hpp"
 #include "text_windows.hpp"
 
 namespace examples {
-
-struct TrainingOptions {
-  Index steps = 2500;
-  double seconds = 0;     // after which training ends early; 0: no limit
-  Index batch_size = 16;  // windows a step
-  Index report_every = 100;
-  double largest_gradient = 1;
-  AdamOptions adam{.learning_rate = 8e-3f, .second_decay = 0.99f, .weight_decay = 0.01f};
-  std::uint64_t seed = 1;
-  Index threads = 2;
-};
 
 /// The mean loss in nats a character over all of a text but its first character.
 inline double mean_loss(const Decoder<float>& model, std::span<const Index> text, Index threads) {

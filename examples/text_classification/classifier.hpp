@@ -7,13 +7,11 @@
 // model without attention that it is compared with.
 #pragma once
 
-#include <array>
 #include <attn/attn.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,43 +24,9 @@
 #include "../support/random.hpp"
 #include "batch.hpp"
 #include "self_attention.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-/// What attends: nothing (mean pooling), the pooling alone, or self-attention and then the pooling.
-enum class AttentionKind { kNone, kPooling, kAdditive, kDot, kScaledDot, kMultiHead };
-
-inline constexpr std::array<std::pair<std::string_view, AttentionKind>, 6> kAttentionNames = {{
-    {"none", AttentionKind::kNone},
-    {"pooling", AttentionKind::kPooling},
-    {"additive", AttentionKind::kAdditive},
-    {"dot", AttentionKind::kDot},
-    {"scaled_dot", AttentionKind::kScaledDot},
-    {"multi_head", AttentionKind::kMultiHead},
-}};
-
-constexpr bool has_self_attention(AttentionKind kind) {
-  return kind != AttentionKind::kNone && kind != AttentionKind::kPooling;
-}
-
-inline std::string_view attention_name(AttentionKind kind) {
-  return kAttentionNames[static_cast<std::size_t>(kind)].first;
-}
-
-struct ClassifierShape {
-  AttentionKind attention = AttentionKind::kPooling;
-  Index embed_dim = 48;
-  Index attention_dim = 32;
-  Index heads = 4;
-  Index window = 3;  // of the self-attention; -1: the whole text
-  Index classes = 2;
-};
-
-/// Shares of words, of pooled numbers that training leaves out at random.
-struct DropoutRates {
-  float words = 0.3f;
-  float pooled = 0.3f;
-};
 
 class Classifier {
  public:

@@ -16,18 +16,9 @@
 #include "../support/delimited.hpp"
 #include "../support/text_file.hpp"
 #include "corpus.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-enum class LabelColumn { kFirst, kLast };
-enum class TextFormat { kAuto, kTabs, kCommas, kTrec };
-
-struct ReaderOptions {
-  TextFormat format = TextFormat::kAuto;
-  LabelColumn label = LabelColumn::kFirst;
-  Encoding encoding = Encoding::kUtf8;
-  bool header = false;  // the first row names the columns
-};
 
 namespace detail {
 

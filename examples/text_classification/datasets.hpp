@@ -14,20 +14,9 @@
 #include "corpus_reader.hpp"
 #include "experiment.hpp"
 #include "planted_corpus.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-struct DataOptions {
-  std::vector<std::string> train;  // files or folders
-  std::vector<std::string> test;
-  std::vector<std::string> validation;
-  std::vector<std::string> class_files;  // NAME=FILE
-  double train_fraction = 0;             // 0: all of the training files trains
-  std::size_t folds = 0;                 // 0: no cross-validation
-  ReaderOptions reader{};
-
-  bool any() const { return !(train.empty() && test.empty() && class_files.empty()); }
-};
 
 /// All texts, and how they are divided into one or several data sets.
 class Datasets {

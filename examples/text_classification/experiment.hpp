@@ -15,6 +15,7 @@
 #include "classifier.hpp"
 #include "corpus.hpp"
 #include "features.hpp"
+#include "settings.hpp"
 #include "training.hpp"
 #include "word_vectors.hpp"
 
@@ -24,13 +25,6 @@ struct Dataset {
   Texts train;
   Texts validation;
   Texts test;
-};
-
-struct ModelOptions {
-  FeatureOptions features{};
-  ClassifierShape shape{};
-  TrainingOptions training{};
-  const WordVectors* word_vectors = nullptr;  // initial vectors of known words
 };
 
 /// How a model did; of several folds, all of them together.

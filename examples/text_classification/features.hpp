@@ -19,15 +19,9 @@
 #include "../support/tokenizer.hpp"
 #include "../support/utf8.hpp"
 #include "../support/vocabulary.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-struct FeatureOptions {
-  bool digits_as_shapes = false;
-  bool pairs = true;
-  bool letters = true;
-  int min_count = 2;  // a rarer word is taken for an unknown one
-};
 
 /// The tokens of one text, each with its features, one after the other.
 struct TokenFeatures {

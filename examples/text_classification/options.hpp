@@ -6,9 +6,7 @@
 #include <vector>
 
 #include "../support/parsed.hpp"
-#include "datasets.hpp"
-#include "experiment.hpp"
-#include "saved_model.hpp"
+#include "settings.hpp"
 
 namespace examples {
 

@@ -14,6 +14,7 @@
 #include "classifier.hpp"
 #include "experiment.hpp"
 #include "features.hpp"
+#include "settings.hpp"
 
 namespace examples {
 
@@ -75,15 +76,6 @@ inline TextModel load_model(const std::string& path) {
     throw damaged(path, error.what());
   }
 }
-
-/// The part of the shape that was given by hand, which a loaded model must have.
-struct WantedShape {
-  std::optional<AttentionKind> attention{};
-  std::optional<Index> embed_dim{};
-  std::optional<Index> attention_dim{};
-  std::optional<Index> heads{};
-  std::optional<Index> window{};
-};
 
 inline void check_shape(const std::string& path, const ClassifierShape& shape,
                         const WantedShape& wanted) {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,17 +18,9 @@
 #include "../support/weight_average.hpp"
 #include "batch.hpp"
 #include "classifier.hpp"
+#include "settings.hpp"
 
 namespace examples {
-
-struct TrainingOptions {
-  int epochs = 20;
-  int patience = 3;  // epochs without a better validation loss before training stops
-  std::size_t batch_size = 16;
-  DropoutRates dropout{};
-  AdamOptions adam{};
-  std::uint64_t seed = 1;
-};
 
 struct Evaluation {
   double loss = 0;
