@@ -25,7 +25,7 @@ inline void chain(Packet* sums, int rounds, const Packet& factor, const Packet& 
   ((sums[C] = local[C]), ...);
 }
 
-/// Measured over so many rounds: of 200000, half a millisecond.
+/// FLOP/s over so many rounds of the loop: half a millisecond of them where none are given.
 template <class T>
 double fma_flops_once(int rounds = 200000) {
   using Packet = typename Eigen::internal::packet_traits<T>::type;

@@ -13,11 +13,11 @@ namespace {
 
 constexpr Index tokens = 2048, heads = 8, head_features = 64;
 
-/// About 20 milliseconds of multiply-adds.
-void fma_loop(bool quick) { fma_flops_once<float>(quick ? 2000 : 10000000); }
-void fma_loops_on_two(bool quick) {
-  std::thread other(fma_loop, quick);
-  fma_loop(quick);
+/// Forty turns of the FMA probe, 20 milliseconds: about as long as a call.
+void fma_loop(int rounds) { fma_flops_once<float>(40 * rounds); }
+void fma_loops_on_two(int rounds) {
+  std::thread other(fma_loop, rounds);
+  fma_loop(rounds);
   other.join();
 }
 
@@ -41,9 +41,10 @@ void measure(Row& row, const Settings& settings) {
   if (!correct(one, row, settings) || !correct(two, row, settings)) return;
   Settings by_the_wall = settings;
   by_the_wall.cpu_time = false;
-  const Race result = race({two.run, one.run, [&] { fma_loop(settings.quick); },
-                            [&] { fma_loops_on_two(settings.quick); }},
-                           probes<float>(settings), by_the_wall);
+  const int rounds = fma_rounds(settings);
+  const Race result =
+      race({two.run, one.run, [=] { fma_loop(rounds); }, [=] { fma_loops_on_two(rounds); }},
+           probes<float>(settings), by_the_wall);
   keep(result, row);
   const auto speedup = [](const Turns& t) { return t.seconds[1] / t.seconds[0]; };
   const auto of_fma = [](const Turns& t) { return 2 * t.seconds[2] / t.seconds[3]; };

@@ -177,6 +177,12 @@ void run_backward_tiles(const Inputs<T>& in, const Program& program, const Execu
   });
 }
 
+/// What the parts allow besides tiles: softmax of scaled products, masked or not.
+template <class Program>
+inline constexpr bool may_be_small_backward =
+    is_plain_product<ScoreTileOf<Program>>&& Program::mod_count == 0 && Program::prob_count == 0 &&
+    std::is_same_v<typename Program::NormalizerPart, Softmax>;
+
 /// Writes the gradients of Q, K and V and adds those of parameters to `gradients`, in an order that
 /// the sizes alone fix.
 template <class T, class Program, class Executor>
@@ -185,13 +191,13 @@ void run_backward(const Inputs<T>& in, const Program& program, const Executor& e
                   const BackwardViews<T, typename Program::Accumulator>& views,
                   typename Program::Gradients& gradients) {
   using A = typename Program::Accumulator;
-  if constexpr (may_be_small<T, TensorView<const T>, Program> &&
-                std::is_same_v<typename Program::NormalizerPart, Softmax>)
-    if (is_small_backward(in)) {
-      Arena unused;
-      return run_small_backward(in, bind_score<A>(program.score, in.q.features(), unused).factor(),
-                                executor, workspace, views, gradients.template at<0>());
-    }
+  if constexpr (may_be_small_backward<Program>) {
+    Arena unused;
+    const A scale = bind_score<A>(program.score, in.q.features(), unused).factor();
+    if (is_small_backward<Program>(in, scale))
+      return run_small_backward(in, program, scale, executor, workspace, views,
+                                gradients.template at<0>());
+  }
   run_backward_tiles(in, program, executor, workspace, views, gradients);
 }
 

@@ -87,7 +87,7 @@ struct SmallScratch {
   SmallScratch(Arena& arena, const Inputs<T>& in, const O& out) {
     const Index rows = Panels<A>(in.n_q()).most_rows();
     const Index d = in.q.features(), d_v = in.v.features(), n_k = in.n_k();
-    Index staged = reads_in_place(in.q) && writes_in_place(out.output) ? 0 : std::max(d, d_v);
+    Index staged = reads_in_place<A>(in.q) && writes_in_place(out.output) ? 0 : std::max(d, d_v);
     if constexpr (has_weights<O>)
       if (!writes_in_place(out.weights)) staged = std::max(staged, n_k);
     q = arena.take<A>(rows * d);
@@ -95,16 +95,12 @@ struct SmallScratch {
     maximum = arena.take<A>(rows);
     sum = arena.take<A>(rows);
     factor = arena.take<A>(rows);
-    keys = arena.take<A>(reads_in_place(in.k) ? 0 : n_k * d);
-    values = arena.take<A>(reads_in_place(in.v) ? 0 : n_k * d_v);
+    keys = arena.take<A>(reads_in_place<A>(in.k) ? 0 : n_k * d);
+    values = arena.take<A>(reads_in_place<A>(in.v) ? 0 : n_k * d_v);
     product = {arena.take<A>(rows * d_v), arena.take<A>(rows * staged)};
   }
 
  private:
-  template <class T>
-  static bool reads_in_place(const TensorView<const T>& view) {
-    return lies_in_place<A>(Slice<const T>(view, 0, 0), view.tokens());
-  }
   template <class T>
   static bool writes_in_place(const TensorView<T>& view) {
     return std::is_same_v<T, A> && (view.strides[2] == 1 || view.strides[3] == 1);

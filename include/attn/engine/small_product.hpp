@@ -72,6 +72,12 @@ ATTN_NOINLINE void mix_rows(const A* p, Index depth, const Rows<const A>& b, Ind
   }
 }
 
+/// Whether the tokens of every head can be used where they lie.
+template <class A, class T>
+bool reads_in_place(const TensorView<const T>& view) {
+  return lies_in_place<A>(Slice<const T>(view, 0, 0), view.tokens());
+}
+
 /// The rows of a panel by columns, times a factor; zeros behind the last.
 template <class A>
 void pack_panel(const Operand<A>& from, Index rows, A* to, A factor = A(1)) {
