@@ -32,8 +32,10 @@ Race race(const std::vector<Call>& calls, const Probes& probes, const Settings& 
   while (std::ssize(race.rounds) < settings.least ||
          (now() - start < settings.seconds && race.rounds.size() < most_rounds)) {
     Turns turns;
-    for (std::size_t c = 0; c < calls.size(); ++c)
+    for (std::size_t c = 0; c < calls.size(); ++c) {
+      calls[c]();
       turns.seconds.push_back(seconds_of(calls[c], repetitions[c], settings.cpu_time));
+    }
     turns.peak = peak_of_a_turn(probes, turns.seconds[0] * repetitions[0]);
     turns.product = probes.product_flops / seconds_of(probes.product, 1, settings.cpu_time);
     race.rounds.push_back(turns);
