@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <attn/attn.hpp>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <vector>
 
 #include "support/batch.hpp"
 #include "support/compare.hpp"
+#include "support/nonfinite.hpp"
 #include "support/problem.hpp"
 #include "support/random.hpp"
 
@@ -23,7 +23,7 @@ using support::Case;
 using support::near;
 using support::Problem;
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+using support::nan;
 
 /// Column h: the entropy of the rows of head h.
 MatrixXd entropy_of(const MatrixXd& weights, Index heads) {

@@ -6,7 +6,6 @@
 #include <attn/executor.hpp>
 #include <attn/kernel_attention.hpp>
 #include <cmath>
-#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "support/compare.hpp"
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
+#include "support/nonfinite.hpp"
 #include "support/random.hpp"
 
 namespace {
@@ -25,7 +25,7 @@ using Eigen::MatrixXd;
 using Eigen::MatrixXf;
 using support::message_of;
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+using support::nan;
 
 double elu_plus_one(double x) { return x > 0 ? x + 1 : std::exp(x); }
 

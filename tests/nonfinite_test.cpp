@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <attn/attn.hpp>
 #include <cmath>
-#include <limits>
 #include <tuple>
 
 #include "support/gradients.hpp"
+#include "support/nonfinite.hpp"
 
 namespace {
 
@@ -17,8 +17,8 @@ using Eigen::MatrixXd;
 using support::Case;
 using support::Problem;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+using support::infinity;
+using support::nan;
 constexpr Case small{};
 constexpr Case several_tiles{.n_q = 133, .n_k = 261, .d = 4, .d_v = 3, .seed = 3};
 

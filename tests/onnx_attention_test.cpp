@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "support/nonfinite.hpp"
 #include "support/onnx_attention.hpp"
 
 namespace {
@@ -19,7 +20,7 @@ using support::OnnxNode;
 using support::OnnxResult;
 using support::OnnxSizes;
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+using support::nan;
 
 /// 0 and NEG, or false and true, in a pattern without symmetry.
 Array4 pattern(std::array<Index, 4> shape, double no, double yes, std::uint64_t seed = 5) {

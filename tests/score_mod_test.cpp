@@ -5,9 +5,9 @@
 #include <array>
 #include <attn/attn.hpp>
 #include <cmath>
-#include <limits>
 #include <vector>
 
+#include "support/nonfinite.hpp"
 #include "support/random.hpp"
 
 namespace {
@@ -18,7 +18,7 @@ using attn::Position;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
+using support::infinity;
 
 TEST(Softcap, KeepsScoresWithinTheCap) {
   const attn::Softcap cap{5};

@@ -36,8 +36,9 @@ struct Probes {
   double product_flops;
 };
 
-/// Of the FMA loop, a turn of half a millisecond.
-inline int fma_rounds(const Settings& settings) { return settings.quick ? 2000 : 200000; }
+inline int fma_rounds(const Settings& settings) {
+  return settings.quick ? usual_fma_rounds / 100 : usual_fma_rounds;
+}
 
 template <class T>
 Probes probes(const Settings& settings) {

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "support/compare.hpp"
+#include "support/nonfinite.hpp"
 #include "support/problem.hpp"
 #include "support/stored.hpp"
 
@@ -21,8 +22,8 @@ using support::Case;
 using support::Problem;
 using support::Stored;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+using support::infinity;
+using support::nan;
 
 template <class T>
 constexpr Index width = attn::engine::Pack<attn::Accumulator<T>>::width;
@@ -73,18 +74,22 @@ testing::AssertionResult near(const MatrixX<T>& gradient, const MatrixXd& exact)
   return support::near(gradient.template cast<double>(), exact, bound<T> * std::max(largest, 0.1));
 }
 
+template <class T, class... Parts>
+void expect_gradients_of_call(const Problem<T>& p, const Gradients& exact, const Parts&... parts) {
+  const auto forward = attn::attention_forward(p.Q, p.K, p.V, parts...);
+  const auto gradient = attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, parts...);
+  EXPECT_TRUE(near(gradient.query, exact.query)) << "dQ";
+  EXPECT_TRUE(near(gradient.key, exact.key)) << "dK";
+  EXPECT_TRUE(near(gradient.value, exact.value)) << "dV";
+  const auto pairs = double(p.Q.rows() * p.K.rows());
+  EXPECT_NEAR(scale_of(gradient), exact.scale, bound<T> * std::sqrt(pairs));
+}
+
 template <class T>
 void expect_gradients(const Case& c) {
   SCOPED_TRACE(c);
   const Problem<T> p(c);
-  const attn::ScaledDotProduct score{.scale = 0.7};
-  const auto forward = attn::attention_forward(p.Q, p.K, p.V, score);
-  const auto gradient = attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, score);
-  const Gradients exact = expected(p, *score.scale);
-  EXPECT_TRUE(near(gradient.query, exact.query)) << "dQ";
-  EXPECT_TRUE(near(gradient.key, exact.key)) << "dK";
-  EXPECT_TRUE(near(gradient.value, exact.value)) << "dV";
-  EXPECT_NEAR(scale_of(gradient), exact.scale, bound<T> * std::sqrt(double(c.n_q * c.n_k)));
+  expect_gradients_of_call(p, expected(p, 0.7), attn::ScaledDotProduct{.scale = 0.7});
 }
 
 TYPED_TEST(SmallBackward, IsTheGradientAtTheBordersOfPanels) {
@@ -148,19 +153,13 @@ template <class T, class... Masks>
 void expect_masked_gradients(const Case& c, const Masks&... masks) {
   SCOPED_TRACE(c);
   Problem<T> p(c);
-  const attn::ScaledDotProduct score{.scale = -0.7};
-  const Gradients exact = expected(p, *score.scale, masks...);
+  const Gradients exact = expected(p, -0.7, masks...);
   for (Index j = 0; j < c.n_k; ++j)  // keys that nobody sees hold what they want
     if (attn::reference::attend(p.Q, p.K, p.V, masks...).weights.col(j).maxCoeff() == 0) {
       p.K.row(j).setConstant(T(nan));
       p.V.row(j).setConstant(T(infinity));
     }
-  const auto forward = attn::attention_forward(p.Q, p.K, p.V, score, masks...);
-  const auto gradient = attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, score, masks...);
-  EXPECT_TRUE(near(gradient.query, exact.query)) << "dQ";
-  EXPECT_TRUE(near(gradient.key, exact.key)) << "dK";
-  EXPECT_TRUE(near(gradient.value, exact.value)) << "dV";
-  EXPECT_NEAR(scale_of(gradient), exact.scale, bound<T> * std::sqrt(double(c.n_q * c.n_k)));
+  expect_gradients_of_call(p, exact, attn::ScaledDotProduct{.scale = -0.7}, masks...);
 }
 
 TYPED_TEST(SmallBackward, IsTheGradientUnderAMask) {

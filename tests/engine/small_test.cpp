@@ -11,6 +11,7 @@
 
 #include "support/accuracy.hpp"
 #include "support/compare.hpp"
+#include "support/nonfinite.hpp"
 #include "support/problem.hpp"
 #include "support/stored.hpp"
 
@@ -24,8 +25,8 @@ using support::Case;
 using support::Problem;
 using support::Stored;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+using support::infinity;
+using support::nan;
 
 template <class T>
 constexpr Index width = attn::engine::Pack<T>::width;

@@ -5,15 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <attn/attn.hpp>
-#include <limits>
 #include <tuple>
 
 #include "gradients.hpp"
+#include "nonfinite.hpp"
 
 namespace support {
 
-inline constexpr double infinity = std::numeric_limits<double>::infinity();
-inline constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 inline constexpr Case small{};
 inline constexpr Case several_tiles{.n_q = 133, .n_k = 261, .d = 4, .d_v = 3, .seed = 3};
 

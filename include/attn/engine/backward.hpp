@@ -10,7 +10,8 @@
 // Five products, 10 n_q n_k d flops. Keys are cut into ranges by their number alone. A task is some
 // ranges of the keys of one key-value head with all query heads that read it, so that dK and dV are
 // its own; dQ is summed over ranges in their order (turns.hpp), so results are the same for any
-// number of threads, and for any number of other heads and batches.
+// number of threads, and for any number of other heads and batches. Small heads of plain products
+// go another way (small_backward.hpp).
 #pragma once
 
 #include <algorithm>
@@ -52,9 +53,7 @@ void finish_keys(const C& call, const Scratch& scratch, const Sizes& sizes,
     for (Index j = 0; j < range.count; j += call.tiles.keys) {
       const Index count = std::min(call.tiles.keys, range.count - j);
       const Eigen::OuterStride<> stride(count);
-      const Operand<A> part(all.data + j * (all.row_major ? all.stride : 1), count, width,
-                            all.stride, all.row_major);
-      pack(part, count, scratch.d_columns);
+      pack(all.middle_rows(j, count), count, scratch.d_columns);
       const TileMap<A> dk(scratch.d_raw, count, keys.features, stride);
       call.score.project_key_backward(
           load_columns<A>(keys, range.first + j, count, scratch.walk.staging, scratch.walk.raw),
@@ -180,8 +179,7 @@ void run_backward_tiles(const Inputs<T>& in, const Program& program, const Execu
 /// What the parts allow besides tiles: softmax of scaled products, masked or not.
 template <class Program>
 inline constexpr bool may_be_small_backward =
-    is_plain_product<ScoreTileOf<Program>>&& Program::mod_count == 0 && Program::prob_count == 0 &&
-    std::is_same_v<typename Program::NormalizerPart, Softmax>;
+    has_plain_products<Program>&& std::is_same_v<typename Program::NormalizerPart, Softmax>;
 
 /// Writes the gradients of Q, K and V and adds those of parameters to `gradients`, in an order that
 /// the sizes alone fix.

@@ -27,10 +27,11 @@ template <class Program>
 using ScoreTileOf = decltype(bind_score<typename Program::Accumulator>(
     std::declval<const Program&>().score, Index(), std::declval<Arena&>()));
 
-/// A factor times Q K^T.
-template <class ScoreTile>
-inline constexpr bool is_plain_product =
-    ScoreTile::is_product && !ScoreTile::projects_queries && !ScoreTile::projects_keys;
+/// A factor times Q K^T, with nothing but masks between scores and weights, and weights and V.
+template <class Program>
+inline constexpr bool has_plain_products =
+    ScoreTileOf<Program>::is_product && !ScoreTileOf<Program>::projects_queries &&
+    !ScoreTileOf<Program>::projects_keys && Program::mod_count == 0 && Program::prob_count == 0;
 
 /// What the parts allow besides tiles, which compute everything. Small heads: softmax of scaled
 /// products, nothing between.
@@ -38,8 +39,8 @@ template <class T, class Tokens, class Program>
 inline constexpr bool may_be_small = false;
 template <class T, class Program>
 inline constexpr bool may_be_small<T, TensorView<const T>, Program> =
-    is_plain_product<ScoreTileOf<Program>>&& Program::mod_count == 0 && Program::prob_count == 0 &&
-    !Program::has_masks && Program::NormalizerPart::statistic == RowStatistic::sum_of_exp;
+    has_plain_products<Program> && !Program::has_masks &&
+    Program::NormalizerPart::statistic == RowStatistic::sum_of_exp;
 template <class T, class Tokens, class Program>
 inline constexpr bool may_loop =
     may_be_small<T, Tokens, Program>&& std::is_same_v<T, typename Program::Accumulator>;

@@ -197,6 +197,9 @@ struct Operand {
   }
 
   Operand transposed() const { return {data, cols, rows, stride, !row_major}; }
+  Operand middle_rows(Index first, Index count) const {
+    return {data + first * (row_major ? stride : 1), count, cols, stride, row_major};
+  }
 
   bool all_finite() const {
     return row_major ? engine::all_finite<A>(data, rows, cols, stride)

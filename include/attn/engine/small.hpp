@@ -14,7 +14,6 @@
 #include <type_traits>
 
 #include <attn/config.hpp>
-#include <attn/engine/convert.hpp>
 #include <attn/engine/kernel.hpp>
 #include <attn/engine/packet_math.hpp>
 #include <attn/engine/packing.hpp>

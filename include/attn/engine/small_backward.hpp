@@ -134,19 +134,14 @@ class SmallHeadBackward {
   static Operand<A> load(const TensorView<const T>& view, Index b, Index h, A* buffer) {
     return load_operand<A>(Slice<const T>(view, b, h), 0, view.tokens(), buffer);
   }
-  static Operand<A> rows_of(const Panel& panel, const Operand<A>& m) {
-    return {m.data + panel.first * (m.row_major ? m.stride : 1), panel.count, m.cols, m.stride,
-            m.row_major};
-  }
-
   /// P and dS of a panel of queries against all keys; returns its part of the scale's gradient.
   A differentiate(const Panel& panel, A scale) {
     const Index rows = panel_rows<A>(panel);
     std::fill_n(scratch_.log_sum_exp, rows, A(0));
     for (Index i = 0; i < panel.count; ++i)
       scratch_.log_sum_exp[i] = log_sum_exp_.data[(panel.first + i) * log_sum_exp_.token_stride];
-    pack_panel(rows_of(panel, q_), rows, scratch_.q, scale);
-    pack_panel(rows_of(panel, d_output_), rows, scratch_.d_output);
+    pack_panel(q_.middle_rows(panel.first, panel.count), rows, scratch_.q, scale);
+    pack_panel(d_output_.middle_rows(panel.first, panel.count), rows, scratch_.d_output);
     score_panel_direct(panel.packs, scratch_.q, k_, scratch_.scores, AsTheyAre());
     score_panel_direct(panel.packs, scratch_.d_output, v_, scratch_.d_scores, AsTheyAre());
     find_means(panel);
@@ -163,7 +158,7 @@ class SmallHeadBackward {
   void find_means(const Panel& panel) const {
     const Index rows = panel_rows<A>(panel);
     A* const output = scratch_.product.output;
-    pack_panel(rows_of(panel, output_), rows, output);
+    pack_panel(output_.middle_rows(panel.first, panel.count), rows, output);
     for (Index i = 0; i < rows; i += P::width) {
       P mean(0);
       for (Index c = 0; c < output_.cols; ++c)
@@ -173,7 +168,7 @@ class SmallHeadBackward {
     }
   }
 
-  /// f(where, first query) for the packs of a panel.
+  /// f(where, first query, key) for the packs of a panel.
   template <class F>
   ATTN_INLINE void for_each_pack(const Panel& panel, F&& f) const {
     for (Index i = 0; i < panel.count; i += P::width)
