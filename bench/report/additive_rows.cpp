@@ -33,13 +33,12 @@ void measure(Row& row, const Settings& settings) {
   const Checked call = forward_call<float>(n, features, one_thread, additive_part());
   if (!correct(call, row, settings)) return;
   const Race result = race({call.run, tanh_loop()}, probes<float>(settings), settings);
-  keep(result, row);
   const double evaluations = double(n) * double(n) * hidden;
-  row.numbers["tanh_per_second"] = evaluations / result.seconds(0);
-  row.numbers["eigen_tanh_per_second"] = double(loop_size) / result.seconds(1);
-  row.value = result.median_of([&](const Turns& t) {
+  keep(result, row, [&](const Turns& t) {
     return evaluations / t.seconds[0] / (double(loop_size) / t.seconds[1]);
   });
+  row.numbers["tanh_per_second"] = evaluations / result.seconds(0);
+  row.numbers["eigen_tanh_per_second"] = double(loop_size) / result.seconds(1);
 }
 
 }  // namespace

@@ -139,7 +139,7 @@ void measure_bandwidth(Row& row, const Settings& settings) {
   };
   const Race result =
       race({call.run, reading(read<1>), reading(read<4>)}, probes<float>(settings), settings);
-  keep(result, row);
+  keep(result, row, [](const Turns& t) { return t.seconds[1] / t.seconds[0]; });
   const auto rate = [&](std::size_t k) {
     return double(count) * sizeof(float) / result.seconds(k) / 1e9;
   };
@@ -147,7 +147,6 @@ void measure_bandwidth(Row& row, const Settings& settings) {
   row.numbers["read_gigabytes_per_second"] = rate(1);
   row.numbers["read_4_streams_gigabytes_per_second"] = rate(2);
   row.note = rate_words(rate(0), rate(1)) + row.note;
-  row.value = result.median_of([](const Turns& t) { return t.seconds[1] / t.seconds[0]; });
 }
 
 /// Times two decodes against each other.

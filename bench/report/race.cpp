@@ -43,33 +43,9 @@ Race race(const std::vector<Call>& calls, const Probes& probes, const Settings& 
   return race;
 }
 
-Turns Race::best() const {
-  Turns best = rounds.front();
-  for (const Turns& turns : rounds) {
-    best.peak = std::max(best.peak, turns.peak);
-    best.product = std::max(best.product, turns.product);
-    for (std::size_t c = 0; c < best.seconds.size(); ++c)
-      best.seconds[c] = std::min(best.seconds[c], turns.seconds[c]);
-  }
-  return best;
-}
-
-void keep(const Race& race, Row& row) {
-  const Turns best = race.best();
-  row.numbers["seconds"] = race.seconds(0);
-  row.numbers["best_seconds"] = best.seconds[0];
-  row.numbers["peak_gflops"] = race.peak() / 1e9;
-  row.numbers["best_peak_gflops"] = best.peak / 1e9;
-  row.numbers["eigen_product_gflops"] = race.product() / 1e9;
-  row.numbers["rounds"] = double(race.rounds.size());
-}
-
 void keep_ratio(const Race& race, Row& row) {
-  const auto ratio = [](const Turns& t) { return t.seconds[0] / t.seconds[1]; };
-  keep(race, row);
+  keep(race, row, [](const Turns& t) { return t.seconds[0] / t.seconds[1]; });
   row.numbers["base_seconds"] = race.seconds(1);
-  row.numbers["value_of_best"] = ratio(race.best());
-  row.value = race.median_of(ratio);
 }
 
 bool correct(const Checked& call, Row& row, const Settings& settings) {

@@ -2,17 +2,23 @@
 // Calls that take turns in one process, and with them two probes of the machine: the FMA peak of
 // this build's instruction set and a product of Eigen's, 512 x 512 x 512.
 //
-// What is compared is compared round by round, where turns stand side by side, and the median of
-// the rounds counts: a neighbour on the machine or a change of its clock meets all of them alike.
+// What is compared is compared round by round, where turns stand side by side: a change of the
+// machine's clock meets all of them alike. A neighbour does not, since it takes more of the caches
+// than of the probe's registers. So the rounds fall into five repetitions, each with its median,
+// and the best repetition counts; the median of all rounds is printed beside it.
+//
 // A turn begins with a call that is not timed, since it finds the caches as the others left them
 // (3 to 5 % of a call at n = 2048). The FMA probe's turn is as long as the first call's (up to 20
-// ms). The best turns are kept too.
+// ms).
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <functional>
+#include <iterator>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -59,30 +65,52 @@ struct Turns {
   double product = 0;  ///< of Eigen's product
 };
 
+/// The median of f(turns) over some rounds.
+template <class F>
+double median_over(std::span<const Turns> rounds, const F& f) {
+  std::vector<double> values;
+  for (const Turns& turns : rounds) values.push_back(f(turns));
+  return median(values);
+}
+
 struct Race {
   std::vector<Turns> rounds;
 
-  /// The median of f(turns) over the rounds.
   template <class F>
-  double median_of(F&& f) const {
-    std::vector<double> values;
-    for (const Turns& turns : rounds) values.push_back(f(turns));
-    return median(values);
+  double median_of(const F& f) const {
+    return median_over(rounds, f);
+  }
+  /// The best of the medians of five repetitions, or of as many as there are rounds.
+  template <class F>
+  double best_of(const F& f, const Goal& goal) const {
+    const std::size_t count = std::min<std::size_t>(5, rounds.size());
+    std::vector<double> medians;
+    for (std::size_t k = 0; k < count; ++k) {
+      const std::size_t first = k * rounds.size() / count, last = (k + 1) * rounds.size() / count;
+      medians.push_back(median_over(std::span(rounds).subspan(first, last - first), f));
+    }
+    return goal.higher_is_better ? std::ranges::max(medians) : std::ranges::min(medians);
   }
   double seconds(std::size_t call) const {
     return median_of([=](const Turns& t) { return t.seconds[call]; });
   }
   double peak() const { return median_of(std::mem_fn(&Turns::peak)); }
   double product() const { return median_of(std::mem_fn(&Turns::product)); }
-  /// The best turn of everybody, whatever the round.
-  Turns best() const;
 };
 
 /// At least `settings.least` rounds, and more until `settings.seconds` are spent.
 Race race(const std::vector<Call>& calls, const Probes& probes, const Settings& settings);
 
-/// Writes down what was measured beside the value of a row.
-void keep(const Race& race, Row& row);
+/// Fills a row whose value is f(turns), and writes down what it is computed from.
+template <class F>
+void keep(const Race& race, Row& row, const F& f) {
+  row.value = race.best_of(f, row.goal);
+  row.numbers["median"] = race.median_of(f);
+  row.numbers["seconds"] = race.seconds(0);
+  row.numbers["peak_gflops"] = race.peak() / 1e9;
+  row.numbers["eigen_product_gflops"] = race.product() / 1e9;
+  row.numbers["rounds"] = double(race.rounds.size());
+}
 
 /// The same of a row whose value is the time of the first call relative to that of the second.
 void keep_ratio(const Race& race, Row& row);
@@ -101,11 +129,8 @@ Plan share_of_peak(std::string work, std::string what, Goal goal, Make make) {
     const Work timed = make(settings);
     if (!correct(timed.call, row, settings)) return;
     const Race result = race({timed.call.run}, probes<T>(settings), settings);
-    keep(result, row);
-    const auto share = [&](const Turns& t) { return timed.flops / t.seconds[0] / t.peak; };
+    keep(result, row, [&](const Turns& t) { return timed.flops / t.seconds[0] / t.peak; });
     row.numbers["gflops"] = timed.flops / result.seconds(0) / 1e9;
-    row.numbers["value_of_best"] = share(result.best());
-    row.value = result.median_of(share);
   };
   return {Row{work, what, "of the FMA peak", Unit::share, goal}, measure};
 }

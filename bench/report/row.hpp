@@ -16,8 +16,8 @@ using Eigen::Index;
 /// How much is measured.
 struct Settings {
   bool quick = false;     ///< tiny sizes and few repetitions: tries the report, measures nothing
-  double seconds = 1;     ///< spent on a row, probes included
-  int least = 5;          ///< repetitions of a row at least
+  double seconds = 2;     ///< spent on a row, probes included
+  int least = 5;          ///< rounds of a row at least
   bool cpu_time = false;  ///< times one thread's calls by its processor time, for a busy machine
   double tolerance = 1;   ///< the largest error of a result, as a multiple of what is allowed
   Index n(Index full) const { return quick && full > 48 ? 48 : full; }

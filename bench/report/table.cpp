@@ -52,8 +52,9 @@ void print_row(std::ostream& out, const Row& row) {
                   row.numbers.at("peak_gflops"), row.numbers.at("eigen_product_gflops"));
     remark += text;
   }
-  const auto best = row.numbers.find("value_of_best");
-  if (best != row.numbers.end()) remark += "; best turns " + value_words(best->second, row.unit);
+  const auto of_all = row.numbers.find("median");
+  if (of_all != row.numbers.end())
+    remark += "; median of all " + value_words(of_all->second, row.unit);
   out << "    " << remark << (row.note.empty() ? "" : "; " + row.note) << std::endl;
 }
 

@@ -45,14 +45,13 @@ void measure(Row& row, const Settings& settings) {
   const Race result =
       race({two.run, one.run, [=] { fma_loop(rounds); }, [=] { fma_loops_on_two(rounds); }},
            probes<float>(settings), by_the_wall);
-  keep(result, row);
   const auto speedup = [](const Turns& t) { return t.seconds[1] / t.seconds[0]; };
   const auto of_fma = [](const Turns& t) { return 2 * t.seconds[2] / t.seconds[3]; };
+  keep(result, row, [&](const Turns& t) { return speedup(t) / of_fma(t); });
   row.numbers["speedup"] = result.median_of(speedup);
   row.numbers["fma_speedup"] = result.median_of(of_fma);
   row.note = "speedup " + two_digits(row.numbers["speedup"]) + ", the loop's " +
              two_digits(row.numbers["fma_speedup"]);
-  row.value = result.median_of([&](const Turns& t) { return speedup(t) / of_fma(t); });
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ class Packing : public testing::Test {};
 using Scalars = testing::Types<float, double>;
 TYPED_TEST_SUITE(Packing, Scalars);
 
-constexpr Index sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 50};
+constexpr Index sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 50, 67};
 
 Index packed_size(Index rows, Index cols, Index group) {
   return (rows + group - 1) / group * group * cols;
@@ -46,25 +46,35 @@ struct Stored {
   }
 };
 
+/// pack() of a matrix stored like this, in groups of so many rows.
+template <class A>
+void check_packed(const Stored<A>& from, Index group) {
+  const Index rows = from.operand.rows, cols = from.operand.cols;
+  std::vector<A> to(std::size_t(packed_size(rows, cols, group)) + 1, A(-2));
+  attn::engine::pack(from.operand, group, to.data(), A(2));
+  for (Index r = 0; r < (rows + group - 1) / group * group; ++r)
+    for (Index c = 0; c < cols; ++c) {
+      const A found = to[std::size_t(r / group * group * cols + c * group + r % group)];
+      ASSERT_EQ(found, r < rows ? 2 * number<A>(r, c) : A(0))
+          << rows << " x " << cols << ", group " << group << ", row " << r << ", column " << c
+          << (from.operand.row_major ? ", by rows" : ", by columns");
+    }
+  EXPECT_EQ(to.back(), A(-2));
+}
+
 TYPED_TEST(Packing, PutsGroupsOfRowsSideBySide) {
   using A = TypeParam;
   for (const bool row_major : {true, false})
     for (const Index group : {Index(4), Index(8), Pack<A>::width, 3 * Pack<A>::width})
       for (const Index rows : sizes)
-        for (const Index cols : sizes) {
-          const Stored<A> from(rows, cols, 3, row_major);
-          const Index size = packed_size(rows, cols, group);
-          std::vector<A> to(std::size_t(size) + 1, A(-2));
-          attn::engine::pack(from.operand, group, to.data(), A(2));
-          for (Index r = 0; r < (rows + group - 1) / group * group; ++r)
-            for (Index c = 0; c < cols; ++c) {
-              const A found = to[std::size_t(r / group * group * cols + c * group + r % group)];
-              ASSERT_EQ(found, r < rows ? 2 * number<A>(r, c) : A(0))
-                  << rows << " x " << cols << ", group " << group << ", row " << r << ", column "
-                  << c << (row_major ? ", by rows" : ", by columns");
-            }
-          EXPECT_EQ(to.back(), A(-2));
-        }
+        for (const Index cols : sizes) check_packed(Stored<A>(rows, cols, 3, row_major), group);
+}
+
+TYPED_TEST(Packing, OfColumnsInPagesOfTheirOwnIsTheSame) {
+  using A = TypeParam;
+  for (const Index group : {Index(4), Index(8), 3 * Pack<A>::width})
+    for (const Index rows : sizes)
+      for (const Index cols : {1, 5, 16}) check_packed(Stored<A>(rows, cols, 1024, false), group);
 }
 
 TYPED_TEST(Packing, OfATransposedOperandSwapsRowsAndColumns) {

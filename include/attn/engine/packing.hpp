@@ -83,13 +83,18 @@ void copy_transposed(Rows<const A> from, Rows<A> to, Index rows, Index cols, A f
   transpose_by_blocks<typename Pack<A>::Raw>(from, to, rows, cols, factor);
 }
 
-/// to(r, c) = factor from(r, c) for a strip of columns, as many as a register holds.
-template <class Raw, class A>
-ATTN_INLINE void copy_strip(Rows<const A> from, Rows<A> to, Index rows, A factor) {
+/// Copies strips of columns that lie side by side, each as wide as a register, to places `next`
+/// numbers apart: all in one pass, since their rows share cache lines and pages.
+template <Index strips, class Raw, class A>
+ATTN_INLINE void copy_strips(Rows<const A> from, Rows<A> to, Index next, Index rows, A factor) {
   using namespace Eigen::internal;
+  constexpr Index size = unpacket_traits<Raw>::size;
   const Raw scale = pset1<Raw>(factor);
-  for (Index r = 0; r < rows; ++r)
-    pstoreu(to.data + r * to.stride, pmul(scale, ploadu<Raw>(from.data + r * from.stride)));
+  for (Index r = 0; r < rows; ++r) {
+    ATTN_UNROLL
+    for (Index s = 0; s < strips; ++s)
+      pstoreu(to.row(r) + s * next, pmul(scale, ploadu<Raw>(from.row(r) + s * size)));
+  }
 }
 
 /// to(r, c) = factor from(r, c).
@@ -98,20 +103,48 @@ ATTN_NOINLINE void copy_rows(Rows<const A> from, Rows<A> to, Index rows, Index c
   using Full = typename Pack<A>::Raw;
   using Half = typename Eigen::internal::unpacket_traits<Full>::half;
   constexpr Index full = Pack<A>::width, half = Eigen::internal::unpacket_traits<Half>::size;
-  const auto strips = [&]<class Raw>(Index& c, std::type_identity<Raw>, Index size) {
-    for (; c + size <= cols; c += size)
-      copy_strip<Raw, A>({from.data + c, from.stride}, {to.data + c, to.stride}, rows, factor);
-  };
   Index c = 0;
-  strips(c, std::type_identity<Full>(), full);
-  if constexpr (half > 1 && half < full) strips(c, std::type_identity<Half>(), half);
-  strips(c, std::type_identity<A>(), 1);
+  const auto copy = [&]<Index strips, class Raw>(std::integral_constant<Index, strips>,
+                                                 std::type_identity<Raw>, Index size) {
+    for (; c + strips * size <= cols; c += strips * size)
+      copy_strips<strips, Raw, A>({from.data + c, from.stride}, {to.data + c, to.stride}, size,
+                                  rows, factor);
+  };
+  constexpr std::integral_constant<Index, 1> one;
+  copy(std::integral_constant<Index, panel_packs>(), std::type_identity<Full>(), full);
+  copy(one, std::type_identity<Full>(), full);
+  if constexpr (half > 1 && half < full) copy(one, std::type_identity<Half>(), half);
+  copy(one, std::type_identity<A>(), 1);
+}
+
+/// What holds a group of keys: a register or half of one.
+template <class A>
+using GroupRaw =
+    std::conditional_t<(Pack<A>::width > key_group),
+                       typename Eigen::internal::unpacket_traits<typename Pack<A>::Raw>::half,
+                       typename Pack<A>::Raw>;
+
+/// Packs groups of keys of a matrix by columns, four at a time, as long as there are four:
+/// returns how many keys. None where no register is as wide as a group, nor where columns share
+/// pages, whose lines stay in the first level from one group to the next.
+template <class A>
+ATTN_NOINLINE Index pack_groups(const Operand<A>& from, A* to, A factor) {
+  constexpr Index rows = 4 * key_group;
+  constexpr Index page = 4096 / static_cast<Index>(sizeof(A));
+  Index first = 0;
+  if constexpr (Eigen::internal::unpacket_traits<GroupRaw<A>>::size == key_group)
+    for (; from.stride >= page && first + rows <= from.rows; first += rows)
+      copy_strips<4, GroupRaw<A>, A>({from.data + first, from.stride},
+                                     {to + first * from.cols, key_group}, key_group * from.cols,
+                                     from.cols, factor);
+  return first;
 }
 
 /// Fills `to` with factor * from as [row / group][column][group]; rows past the last are zero.
 template <class A>
 void pack(const Operand<A>& from, Index group, A* to, A factor = A(1)) {
-  for (Index first = 0; first < from.rows; first += group) {
+  Index first = !from.row_major && group == key_group ? pack_groups(from, to, factor) : 0;
+  for (; first < from.rows; first += group) {
     const Index rows = std::min(group, from.rows - first);
     A* panel = to + first * from.cols;
     if (rows < group) std::fill_n(panel, group * from.cols, A(0));
