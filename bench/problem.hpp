@@ -82,7 +82,7 @@ double backward_error(const Gradients& gradients, const Problem<T>& problem,
   const auto wide = [](const MatrixX<T>& m) -> Eigen::MatrixXd {
     return m.template cast<double>();
   };
-  const Eigen::MatrixXd x = random_matrix<double>(problem.n, problem.Q.cols(), 5);
+  const Eigen::MatrixXd x = random_matrix<double>(problem.Q.rows(), problem.Q.cols(), 5);
   const Eigen::MatrixXd y = random_matrix<double>(problem.n, problem.K.cols(), 6);
   const Eigen::MatrixXd z = random_matrix<double>(problem.n, problem.V.cols(), 7);
   const auto loss = [&](double h) {

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "support/compare.hpp"
+#include "support/head_gradients.hpp"
 #include "support/nonfinite.hpp"
 #include "support/problem.hpp"
 #include "support/stored.hpp"
@@ -18,12 +19,19 @@ using attn::Index;
 using attn::MatrixX;
 using attn::TensorView;
 using Eigen::MatrixXd;
+using support::bound;
 using support::Case;
+using support::expect_gradients;
+using support::expect_masked_gradients;
+using support::expected;
+using support::Gradients;
 using support::Problem;
+using support::scale_of;
 using support::Stored;
 
 using support::infinity;
 using support::nan;
+using support::near_gradient;
 
 template <class T>
 constexpr Index width = attn::engine::Pack<attn::Accumulator<T>>::width;
@@ -36,61 +44,6 @@ template <class T>
 class SmallBackward : public testing::Test {};
 using Types = testing::Types<float, double, Eigen::half, Eigen::bfloat16>;
 TYPED_TEST_SUITE(SmallBackward, Types);
-
-struct Gradients {
-  MatrixXd query, key, value;
-  double scale;
-};
-
-double scale_of(const auto& gradient) {
-  return gradient.template of<attn::ScaledDotProduct>().scale;
-}
-
-/// As the chain rule has it: dS = P o (dP - D), with all of P in double.
-template <class T, class... Masks>
-Gradients expected(const Problem<T>& p, double scale, const Masks&... masks) {
-  const MatrixXd Q = p.Q.template cast<double>(), K = p.K.template cast<double>(),
-                 V = p.V.template cast<double>(), dO = p.dO.template cast<double>();
-  const MatrixXd P =
-      attn::reference::attend(Q, K, V, attn::ScaledDotProduct{.scale = scale}, masks...).weights;
-  const MatrixXd dP = dO * V.transpose();
-  const Eigen::VectorXd means = P.cwiseProduct(dP).rowwise().sum();
-  const MatrixXd dS = P.array() * (dP.colwise() - means).array();
-  return {scale * dS * K, scale * dS.transpose() * Q, P.transpose() * dO,
-          dS.cwiseProduct(Q * K.transpose()).sum()};
-}
-
-/// What rounding O and a gradient to T may cost, and computing in the accumulator's type.
-template <class T>
-constexpr double bound = 100 * double(std::numeric_limits<T>::epsilon());
-template <>
-constexpr double bound<Eigen::half> = 0x1p-8;
-template <>
-constexpr double bound<Eigen::bfloat16> = 0x1p-5;
-
-template <class T>
-testing::AssertionResult near(const MatrixX<T>& gradient, const MatrixXd& exact) {
-  const double largest = exact.size() == 0 ? 0 : exact.cwiseAbs().maxCoeff();
-  return support::near(gradient.template cast<double>(), exact, bound<T> * std::max(largest, 0.1));
-}
-
-template <class T, class... Parts>
-void expect_gradients_of_call(const Problem<T>& p, const Gradients& exact, const Parts&... parts) {
-  const auto forward = attn::attention_forward(p.Q, p.K, p.V, parts...);
-  const auto gradient = attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, parts...);
-  EXPECT_TRUE(near(gradient.query, exact.query)) << "dQ";
-  EXPECT_TRUE(near(gradient.key, exact.key)) << "dK";
-  EXPECT_TRUE(near(gradient.value, exact.value)) << "dV";
-  const auto pairs = double(p.Q.rows() * p.K.rows());
-  EXPECT_NEAR(scale_of(gradient), exact.scale, bound<T> * std::sqrt(pairs));
-}
-
-template <class T>
-void expect_gradients(const Case& c) {
-  SCOPED_TRACE(c);
-  const Problem<T> p(c);
-  expect_gradients_of_call(p, expected(p, 0.7), attn::ScaledDotProduct{.scale = 0.7});
-}
 
 TYPED_TEST(SmallBackward, IsTheGradientAtTheBordersOfPanels) {
   using T = TypeParam;
@@ -148,20 +101,6 @@ TYPED_TEST(SmallBackward, OfManyHasTheSameBitsOnAnyNumberOfThreads) {
   EXPECT_EQ(scale_of(one), scale_of(three));
 }
 
-/// A mask is a score of -inf: gradients are those of the definition's weights with that mask.
-template <class T, class... Masks>
-void expect_masked_gradients(const Case& c, const Masks&... masks) {
-  SCOPED_TRACE(c);
-  Problem<T> p(c);
-  const Gradients exact = expected(p, -0.7, masks...);
-  for (Index j = 0; j < c.n_k; ++j)  // keys that nobody sees hold what they want
-    if (attn::reference::attend(p.Q, p.K, p.V, masks...).weights.col(j).maxCoeff() == 0) {
-      p.K.row(j).setConstant(T(nan));
-      p.V.row(j).setConstant(T(infinity));
-    }
-  expect_gradients_of_call(p, exact, attn::ScaledDotProduct{.scale = -0.7}, masks...);
-}
-
 TYPED_TEST(SmallBackward, IsTheGradientUnderAMask) {
   using T = TypeParam;
   for (const Index n : {Index(1), Index(5), width<T>, width<T> + 1, panel<T>, panel<T> + 1}) {
@@ -185,9 +124,9 @@ TEST(SmallBackwardParts, OfTheKeysAddUp) {
     const auto first = attn::attention_backward(p.Q, K[0], V[0], merged, p.dO);
     const auto second = attn::attention_backward(p.Q, K[1], V[1], merged, p.dO);
     const Gradients exact = expected(p, 0.5);
-    EXPECT_TRUE(near(MatrixXd(first.query + second.query), exact.query)) << n;
-    EXPECT_TRUE(near(first.key, exact.key.topRows(n / 2))) << n;
-    EXPECT_TRUE(near(second.value, exact.value.bottomRows(n - n / 2))) << n;
+    EXPECT_TRUE(near_gradient(MatrixXd(first.query + second.query), exact.query)) << n;
+    EXPECT_TRUE(near_gradient(first.key, exact.key.topRows(n / 2))) << n;
+    EXPECT_TRUE(near_gradient(second.value, exact.value.bottomRows(n - n / 2))) << n;
   }
 }
 
@@ -198,7 +137,7 @@ TEST(SmallBackwardAccuracy, OfLargeScoresIsThatOfTheirForwardPass) {
   p.K *= 300;
   const auto one =
       attn::attention_backward(p.Q, p.K, p.V, attn::attention_forward(p.Q, p.K, p.V), p.dO);
-  EXPECT_TRUE(near(one.value, MatrixXd(p.dO.cast<double>().colwise().sum())));
+  EXPECT_TRUE(near_gradient(one.value, MatrixXd(p.dO.cast<double>().colwise().sum())));
   EXPECT_LE(one.query.cwiseAbs().maxCoeff(), 1e-3f * p.K.cwiseAbs().maxCoeff());
 }
 
@@ -222,9 +161,9 @@ TYPED_TEST(SmallBackward, OfAScaleOfZeroHasItsGradient) {
   const auto forward = attn::attention_forward(p.Q, p.K, p.V, score);
   const auto gradient = attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, score);
   const Gradients exact = expected(p, 0);
-  EXPECT_TRUE(near(gradient.value, exact.value));
-  EXPECT_TRUE(near(gradient.query, exact.query));
-  EXPECT_TRUE(near(gradient.key, exact.key));
+  EXPECT_TRUE(near_gradient(gradient.value, exact.value));
+  EXPECT_TRUE(near_gradient(gradient.query, exact.query));
+  EXPECT_TRUE(near_gradient(gradient.key, exact.key));
   EXPECT_NEAR(scale_of(gradient), exact.scale, 10 * bound<T>);
 }
 

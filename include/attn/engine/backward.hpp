@@ -11,7 +11,7 @@
 // ranges of the keys of one key-value head with all query heads that read it, so that dK and dV are
 // its own; dQ is summed over ranges in their order (turns.hpp), so results are the same for any
 // number of threads, and for any number of other heads and batches. Small heads of plain products
-// go another way (small_backward.hpp).
+// go another way (small_backward.hpp), and so do very few queries (row_backward.hpp).
 #pragma once
 
 #include <algorithm>
@@ -23,6 +23,7 @@
 #include <attn/engine/forward.hpp>
 #include <attn/engine/packing.hpp>
 #include <attn/engine/panel.hpp>
+#include <attn/engine/row_backward.hpp>
 #include <attn/engine/small_backward.hpp>
 #include <attn/engine/tile_walk.hpp>
 #include <attn/engine/turns.hpp>
@@ -178,7 +179,7 @@ void run_backward_tiles(const Inputs<T>& in, const Program& program, const Execu
 
 /// What the parts allow besides tiles: softmax of scaled products, masked or not.
 template <class Program>
-inline constexpr bool may_be_small_backward =
+inline constexpr bool may_leave_tiles =
     has_plain_products<Program>&& std::is_same_v<typename Program::NormalizerPart, Softmax>;
 
 /// Writes the gradients of Q, K and V and adds those of parameters to `gradients`, in an order that
@@ -189,12 +190,19 @@ void run_backward(const Inputs<T>& in, const Program& program, const Executor& e
                   const BackwardViews<T, typename Program::Accumulator>& views,
                   typename Program::Gradients& gradients) {
   using A = typename Program::Accumulator;
-  if constexpr (may_be_small_backward<Program>) {
+  if constexpr (may_leave_tiles<Program>) {
     Arena unused;
     const A scale = bind_score<A>(program.score, in.q.features(), unused).factor();
-    if (is_small_backward<Program>(in, scale))
-      return run_small_backward(in, program, scale, executor, workspace, views,
+    // The gradient of a scale of 0 is left to tiles: elsewhere scores have it in them.
+    if (in.n_q() > 0 && in.n_k() > 0 && in.q.heads() == in.k.heads() && scale != 0) {
+      const bool small = is_small_backward<Program>(in);
+      if (in.n_q() <= most_row_queries<A>(small))
+        return run_row_backward(in, program, scale, executor, workspace, views,
                                 gradients.template at<0>());
+      if (small)
+        return run_small_backward(in, program, scale, executor, workspace, views,
+                                  gradients.template at<0>());
+    }
   }
   run_backward_tiles(in, program, executor, workspace, views, gradients);
 }

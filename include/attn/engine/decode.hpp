@@ -75,9 +75,6 @@ void with_decode_call(const Inputs<T, Tokens>& in, const Program& program, Works
       in, program, bind_score<A>(program.score, in.q.features(), arena)});
 }
 
-/// Fewer keys than that in the columns of V are gathered: dots so short are all reduction.
-inline constexpr Index fewest_columns = 16;
-
 /// Scratch of one worker.
 template <class A, class Tokens>
 struct DecodeScratch {
@@ -212,7 +209,8 @@ class Decoder {
       const StoredRows<S> next = j + run < end
                                      ? values_.place(j + run, end - j - run)
                                      : keys_.place(end, std::min(DecodePlan::tile, last - end));
-      add(values_, values_.load(j, run), weights, rows_.output, false, next);
+      add_products(values_, values_.load(j, run), weights, count_, rows_.output, false, is_far_,
+                   next);
     });
   }
 
@@ -223,7 +221,7 @@ class Decoder {
       const ScratchRows<A> scores = scratch_.s.from(0, j - first);
       const StoredRows<S> next =
           j + run < end ? keys_.place(j + run, end - j - run) : values_.place(first, count);
-      add(keys_, keys_.load(j, run), scratch_.q, scores, true, next);
+      add_products(keys_, keys_.load(j, run), scratch_.q, count_, scores, true, is_far_, next);
       scale(scores, keys_.scales(j), run);
     });
   }
@@ -242,15 +240,6 @@ class Decoder {
     if (!factors) return;
     for (Index r = 0; r < count_; ++r)
       for (Index j = 0; j < count; ++j) rows.row(r)[j] *= static_cast<A>(factors[j]);
-  }
-
-  /// C += A B^T (`dots`) or C += A B for B by keys; the other one for B by features.
-  void add(const DecodeOperand<Tokens>& operand, const StoredRows<S>& b, const ScratchRows<A>& a,
-           const ScratchRows<A>& c, bool dots, const StoredRows<S>& next) const {
-    if (dots != operand.by_columns())
-      add_dots(a, count_, b, c, is_far_, next);
-    else
-      add_mixtures(a, count_, b, c, is_far_, next);
   }
 
   /// f(pack, position) over the scores of a tile, in packs of the queries of one head and key;

@@ -218,10 +218,8 @@ struct KeptScores {
       write_run(rows.row(r), count, at(r, first), weights.strides[3]);
   }
   void recall(const ScratchRows<A>& rows, Index first, Index count) const {
-    const Index step = weights.strides[3];
     for (Index r = 0; r < walk.heads * n_q; ++r)
-      step == 1 ? convert_run(at(r, first), count, rows.row(r))
-                : gather(at(r, first), step, count, rows.row(r));
+      read_run(at(r, first), weights.strides[3], count, rows.row(r));
   }
 
  private:
@@ -231,6 +229,9 @@ struct KeptScores {
            j * weights.strides[3];
   }
 };
+
+/// Fewer keys than that in the columns of V are gathered: dots so short are all reduction.
+inline constexpr Index fewest_columns = 16;
 
 /// The tokens of one head as stored rows: keys by rows or, where tokens are neighbours, features by
 /// rows; tokens of any other layout are gathered a tile at a time.
@@ -297,6 +298,18 @@ class DecodeOperand<TensorView<const S>> {
   Order order_;
   S* buffer_;
 };
+
+/// C += A B^T (`dots`) or C += A B for tokens B in one piece, stored either way; `rows` rows of A.
+/// `next`: what will be read after B.
+template <class A, class Tokens, class S>
+void add_products(const DecodeOperand<Tokens>& operand, const StoredRows<S>& b,
+                  const ScratchRows<A>& a, Index rows, const ScratchRows<A>& c, bool dots,
+                  bool is_far, const StoredRows<S>& next) {
+  if (dots != operand.by_columns())
+    add_dots(a, rows, b, c, is_far, next);
+  else
+    add_mixtures(a, rows, b, c, is_far, next);
+}
 
 }  // namespace engine
 ATTN_END_NAMESPACE

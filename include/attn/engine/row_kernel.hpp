@@ -291,7 +291,11 @@ void scatter(const A* from, Index count, T* to, Index step) {
   for (; k < count; ++k) to[k * step] = static_cast<T>(from[k]);
 }
 
-/// The same with any step, which is often 1.
+/// The same two with any step, which is often 1.
+template <class S, class A>
+void read_run(const S* from, Index step, Index count, A* to) {
+  step == 1 ? convert_run(from, count, to) : gather(from, step, count, to);
+}
 template <class A, class T>
 void write_run(const A* from, Index count, T* to, Index step) {
   step == 1 ? convert_run(from, count, to) : scatter(from, count, to, step);

@@ -29,14 +29,10 @@ namespace engine {
 /// Up to so many panels, to which it was measured to win; tiles leave out what a mask hides.
 inline constexpr Index small_panels = 4, small_masked_panels = 1;
 
-/// Whether queries and keys are few panels, and every key-value head has one query head. The
-/// gradient of a scale of 0 is left to tiles: here scores have it in them.
 template <class Program, class T>
-bool is_small_backward(const Inputs<T>& in, Accumulator<T> scale) {
+bool is_small_backward(const Inputs<T>& in) {
   constexpr Index panels = Program::has_masks ? small_masked_panels : small_panels;
-  constexpr Index most = panels * panel_width<Accumulator<T>>;
-  const auto fits = [](Index n) { return n > 0 && n <= most; };
-  return fits(in.n_q()) && fits(in.n_k()) && in.q.heads() == in.k.heads() && scale != 0;
+  return std::max(in.n_q(), in.n_k()) <= panels * panel_width<Accumulator<T>>;
 }
 
 /// Scratch of one worker. Matrices of queries and keys have the lanes of a panel in a row.
