@@ -292,4 +292,25 @@ TEST(KernelAttention, WrongSizesAreOneSentence) {
             "2; it belongs to the forward call with the same Q, K and V");
 }
 
+TEST(KernelAttention, GradientsNeedMemoryOfTheirOwn) {
+  const Problem p(4, 4, 3, 3);
+  auto forward = attn::kernel_attention_forward(p.Q, p.K, p.V);
+  MatrixXd dQ(4, 3), dK(4, 3), dV(4, 3);
+  const auto backward = [&](MatrixXd& query, MatrixXd& key, MatrixXd& value) {
+    return message_of<std::invalid_argument>([&] {
+      attn::kernel_attention_backward_into(attn::view(query), attn::view(key), attn::view(value),
+                                           attn::view(p.Q), attn::view(p.K), attn::view(p.V),
+                                           attn::view(forward.output),
+                                           attn::view(forward.normalizer), attn::view(p.dO));
+    });
+  };
+  EXPECT_EQ(backward(dQ, dK, dV), "no exception");
+  EXPECT_EQ(backward(dQ, dK, dK),
+            "attn::kernel_attention_backward_into: dK overlaps dV in memory; results need memory "
+            "of their own");
+  EXPECT_EQ(backward(dQ, forward.output, dV),
+            "attn::kernel_attention_backward_into: dK overlaps the forward result's output in "
+            "memory; results need memory of their own");
+}
+
 }  // namespace

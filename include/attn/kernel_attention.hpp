@@ -116,18 +116,13 @@ void run_kernel_backward(const char* name, const KernelBackwardViews<T, Accumula
                 "attn::kernel_attention_backward: this feature map takes a plain number, which "
                 "works forward only. Write it with `auto x`, so that it takes dual numbers.");
   check_kernel_inputs(name, in, parts...);
-  const Index b = in.q.batches(), h = in.q.heads(), n_q = in.n_q();
-  const char* same = "it belongs to the forward call with the same Q, K and V";
-  check_shape(name, "the forward result's output", views.output, b, h, n_q, in.v.features(), same);
-  check_shape(name, "the forward result's normalizer", views.normalizer, b, h, n_q, 1, same);
-  check_shape(name, "dO", views.d_output, b, h, n_q, in.v.features(),
-              "the gradient of the output has the output's shape");
-  check_view(name, "dQ", views.d_query, h, n_q, in.q.features(), in);
-  check_view(name, "dK", views.d_key, in.k.heads(), in.n_k(), in.k.features(), in);
-  check_view(name, "dV", views.d_value, in.k.heads(), in.n_k(), in.v.features(), in);
+  check_backward(name, in,
+                 BackwardViews<T, A>{views.output, views.normalizer, views.d_output, views.d_query,
+                                     views.d_key, views.d_value},
+                 "the forward result's normalizer");
   StackScratch small;
   Workspace own(small);
-  const Alignment tokens = kernel_alignment(n_q, in.n_k(), parts...);
+  const Alignment tokens = kernel_alignment(in.n_q(), in.n_k(), parts...);
   for_each_kernel_head(in, map, true, part_of<role::executor>(default_executor, parts...),
                        workspace_of(own, parts...), [&](const auto& walk, auto& scratch) {
                          KernelBackwardTask<T, Map>(walk, tokens, views, scratch.sums,

@@ -144,46 +144,48 @@ void check_view(const char* name, const char* which, const TensorView<U>& view, 
 /// A gradient is apart from all that a backward call reads.
 template <class T, class A>
 void check_gradient_apart(const char* name, const char* which, const TensorView<T>& view,
-                          const Inputs<T>& in, const BackwardViews<T, A>& views) {
+                          const Inputs<T>& in, const BackwardViews<T, A>& views,
+                          const char* statistic) {
   check_apart_from_inputs(name, which, view, in);
   check_apart(name, which, view, "the forward result's output", views.output);
-  check_apart(name, which, view, "the forward result's log_sum_exp", views.log_sum_exp);
+  check_apart(name, which, view, statistic, views.log_sum_exp);
   check_apart(name, which, view, "dO", views.d_output);
 }
 
 /// Views are compared by name only where addresses tell that some share memory: small calls are as
 /// fast as their checks.
 template <class T, class A>
-void check_gradients_apart(const char* name, const Inputs<T>& in,
-                           const BackwardViews<T, A>& views) {
+void check_gradients_apart(const char* name, const Inputs<T>& in, const BackwardViews<T, A>& views,
+                           const char* statistic) {
   const ByteRange ranges[] = {byte_range(views.d_query), byte_range(views.d_key),
                               byte_range(views.d_value), byte_range(in.q),
                               byte_range(in.k),          byte_range(in.v),
                               byte_range(views.output),  byte_range(views.log_sum_exp),
                               byte_range(views.d_output)};
   if (!some_meet(ranges, 3)) return;
-  check_gradient_apart(name, "dQ", views.d_query, in, views);
-  check_gradient_apart(name, "dK", views.d_key, in, views);
-  check_gradient_apart(name, "dV", views.d_value, in, views);
+  check_gradient_apart(name, "dQ", views.d_query, in, views, statistic);
+  check_gradient_apart(name, "dK", views.d_key, in, views, statistic);
+  check_gradient_apart(name, "dV", views.d_value, in, views, statistic);
   check_apart(name, "dQ", views.d_query, "dK", views.d_key);
   check_apart(name, "dQ", views.d_query, "dV", views.d_value);
   check_apart(name, "dK", views.d_key, "dV", views.d_value);
 }
 
+/// `statistic`: what stands in place of L.
 template <class T, class A>
-void check_backward(const char* name, const Inputs<T>& in, const BackwardViews<T, A>& views) {
+void check_backward(const char* name, const Inputs<T>& in, const BackwardViews<T, A>& views,
+                    const char* statistic = "the forward result's log_sum_exp") {
   const Index b = in.q.batches(), h = in.q.heads(), c = in.k.heads();
   const Index n_q = in.n_q(), n_k = in.n_k();
-  check_shape(name, "the forward result's output", views.output, b, h, n_q, in.v.features(),
-              "it belongs to the forward call with the same Q, K and V");
-  check_shape(name, "the forward result's log_sum_exp", views.log_sum_exp, b, h, n_q, 1,
-              "it belongs to the forward call with the same Q, K and V");
+  const char* same = "it belongs to the forward call with the same Q, K and V";
+  check_shape(name, "the forward result's output", views.output, b, h, n_q, in.v.features(), same);
+  check_shape(name, statistic, views.log_sum_exp, b, h, n_q, 1, same);
   check_shape(name, "dO", views.d_output, b, h, n_q, in.v.features(),
               "the gradient of the output has the output's shape");
   check_result_shape(name, "dQ", views.d_query, b, h, n_q, in.q.features());
   check_result_shape(name, "dK", views.d_key, b, c, n_k, in.k.features());
   check_result_shape(name, "dV", views.d_value, b, c, n_k, in.v.features());
-  check_gradients_apart(name, in, views);
+  check_gradients_apart(name, in, views, statistic);
 }
 
 }  // namespace engine
