@@ -70,11 +70,11 @@ TYPED_TEST(Packing, PutsGroupsOfRowsSideBySide) {
         for (const Index cols : sizes) check_packed(Stored<A>(rows, cols, 3, row_major), group);
 }
 
-TYPED_TEST(Packing, OfColumnsInPagesOfTheirOwnIsTheSame) {
+TYPED_TEST(Packing, OfColumnsOverManyPagesIsTheSame) {
   using A = TypeParam;
   for (const Index group : {Index(4), Index(8), 3 * Pack<A>::width})
     for (const Index rows : sizes)
-      for (const Index cols : {1, 5, 16}) check_packed(Stored<A>(rows, cols, 1024, false), group);
+      for (const Index cols : {16, 19}) check_packed(Stored<A>(rows, cols, 4096, false), group);
 }
 
 TYPED_TEST(Packing, OfATransposedOperandSwapsRowsAndColumns) {

@@ -125,15 +125,15 @@ using GroupRaw =
                        typename Pack<A>::Raw>;
 
 /// Packs groups of keys of a matrix by columns, four at a time, as long as there are four:
-/// returns how many keys. None where no register is as wide as a group, nor where columns share
-/// pages, whose lines stay in the first level from one group to the next.
+/// returns how many keys. None where no register is as wide as a group, nor where the processor
+/// keeps the addresses of all pages at hand from one group to the next, say of 64.
 template <class A>
 ATTN_NOINLINE Index pack_groups(const Operand<A>& from, A* to, A factor) {
   constexpr Index rows = 4 * key_group;
-  constexpr Index page = 4096 / static_cast<Index>(sizeof(A));
+  constexpr Index pages = 64 * 4096 / static_cast<Index>(sizeof(A));
   Index first = 0;
   if constexpr (Eigen::internal::unpacket_traits<GroupRaw<A>>::size == key_group)
-    for (; from.stride >= page && first + rows <= from.rows; first += rows)
+    for (; from.stride * from.cols >= pages && first + rows <= from.rows; first += rows)
       copy_strips<4, GroupRaw<A>, A>({from.data + first, from.stride},
                                      {to + first * from.cols, key_group}, key_group * from.cols,
                                      from.cols, factor);
