@@ -230,7 +230,7 @@ struct KeptScores {
   }
 };
 
-/// Fewer keys than that in the columns of V are gathered: dots so short are all reduction.
+/// Fewer keys than that, in columns, are gathered: dots so short are all reduction.
 inline constexpr Index fewest_columns = 16;
 
 /// The tokens of one head as stored rows: keys by rows or, where tokens are neighbours, features by

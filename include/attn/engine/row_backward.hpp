@@ -43,7 +43,7 @@ struct Strided {
   Index col_step;
 };
 
-/// to(r, c) = sum of a(i, r) x(i, c) over the first `depth` rows of A and X, of whole packs each.
+/// to(r, c) = sum of a(i, r) x(i, c) over i < depth. Rows of A and X have whole packs.
 template <class Depth, class A, class T>
 ATTN_NOINLINE void write_mixtures(Depth depth, const ScratchRows<A>& a, Index rows,
                                   const ScratchRows<A>& x, Index cols, const Strided<T>& to) {
@@ -86,6 +86,7 @@ struct RowBackwardScratch {
   ScratchRows<A> scores;    ///< S of a tile
   ScratchRows<A> weights;   ///< P likewise
   ScratchRows<A> d_scores;  ///< dP, then dS times the scale
+  A* means;                 ///< D
   T* keys;                  ///< of a tile, where they can't be used in place
   T* values;
 
@@ -100,6 +101,7 @@ struct RowBackwardScratch {
     output = take(d_v);
     const Index tile = std::min(most_keys, in.n_k());
     for (ScratchRows<A>* pairs : {&scores, &weights, &d_scores}) *pairs = take(tile);
+    means = arena.take<A>(n_q);
     using Operand = DecodeOperand<TensorView<const T>>;
     keys = arena.take<T>(Operand::buffer_size(in.k, fewest_columns, tile));
     values = arena.take<T>(Operand::buffer_size(in.v, fewest_columns, tile));
@@ -141,15 +143,17 @@ class RowHeadBackward {
       (P::load(q.data + k) * P(scale)).store(scratch_.scaled_q.data + k);
     load(views_.d_output, scratch_.d_output);
     load(views_.output, scratch_.output);
+    for (Index i = 0; i < in_.n_q(); ++i) scratch_.means[i] = mean_of(i);
     set_zero(d_query_);
     P products(0);
     for (; first < last; first += Scratch::most_keys) {
       const Index count = std::min(Scratch::most_keys, last - first);
       const Tile positions = program_.tile(batch_, head_, 0, in_.n_q(), first, count);
-      if (program_.verdict(positions) == Verdict::empty)
+      const Verdict verdict = program_.verdict(positions);
+      if (verdict == Verdict::empty)
         write_keys(first, count, 0, false);
       else
-        products += differentiate(positions, first, count, scale);
+        products += differentiate(positions, verdict, first, count, scale);
     }
     return sum(products) / scale;
   }
@@ -165,23 +169,28 @@ class RowHeadBackward {
   }
 
   /// Takes in a tile of keys; returns its part of the scale's gradient.
-  P differentiate(const Tile& positions, Index first, Index count, A scale) const {
-    const Index n_q = in_.n_q();
+  P differentiate(const Tile& positions, Verdict verdict, Index first, Index count, A scale) const {
     set_zero(scratch_.scores);
     set_zero(scratch_.d_scores);
-    const StoredRows<T> keys = keys_.load(first, count), values = values_.load(first, count);
-    add_products(keys_, keys, scratch_.scaled_q, n_q, scratch_.scores, true, false, {});
-    add_products(values_, values, scratch_.d_output, n_q, scratch_.d_scores, true, false, {});
+    const StoredRows<T> keys = keys_.load(first, count);
+    add(keys_, keys, scratch_.scaled_q, scratch_.scores, true);
+    add(values_, values_.load(first, count), scratch_.d_output, scratch_.d_scores, true);
     const bool is_finite =
         all_finite(scratch_.scores, count) && all_finite(scratch_.d_scores, count);
-    if (program_.verdict(positions) == Verdict::mixed) hide(positions, count);
+    if (verdict == Verdict::mixed) hide(positions, count);
     const P products = find_d_scores(count, scale);
     if (!is_finite)
       add_visible(first, count);
     else if (keys.length > 0)
-      add_products(keys_, keys, scratch_.d_scores, n_q, d_query_, false, false, {});
-    write_keys(first, count, n_q, !is_finite);
+      add(keys_, keys, scratch_.d_scores, d_query_, false);
+    write_keys(first, count, in_.n_q(), !is_finite);
     return products;
+  }
+
+  /// C += A B^T (`dots`) or C += A B. K and V are not fetched ahead: a tile stays in the cache.
+  void add(const DecodeOperand<TensorView<const T>>& operand, const StoredRows<T>& b,
+           const ScratchRows<A>& a, const ScratchRows<A>& c, bool dots) const {
+    add_products(operand, b, a, in_.n_q(), c, dots, false, {});
   }
 
   /// Of so many keys.
@@ -203,7 +212,7 @@ class RowHeadBackward {
   P find_d_scores(Index count, A scale) const {
     P products(0);
     for (Index i = 0; i < in_.n_q(); ++i) {
-      const P l(views_.log_sum_exp(batch_, head_, i, 0)), mean(mean_of(i));
+      const P l(views_.log_sum_exp(batch_, head_, i, 0)), mean(scratch_.means[i]);
       for (Index j = 0; j < count; j += P::width) {
         const P s = P::load(scratch_.scores.row(i) + j);
         const P dp = P::load(scratch_.d_scores.row(i) + j);
@@ -310,10 +319,15 @@ ATTN_NOINLINE void run_row_backward(const Inputs<T>& in, const Program& program,
   [[maybe_unused]] const RowBackwardScratch<T> sized(measure, in);
   workspace.prepare(executor.workers(tasks), measure.used());
   const std::size_t bytes = static_cast<std::size_t>(tasks * (part + 1)) * sizeof(A);
-  alignas(scratch_alignment) std::byte on_stack[2048];
+  alignas(scratch_alignment) std::byte on_stack[2048];  // a small call allocates nothing
   A* const parts =
       reinterpret_cast<A*>(bytes <= sizeof(on_stack) ? on_stack : workspace.sums(bytes));
   A* const d_scales = parts + tasks * part;
+  const auto write_query = [&](Index head) {
+    const Index b = quotient(head, heads);
+    write_query_gradient(ScratchRows<A>{parts + head * ranges * part, stride}, ranges, part,
+                         in.n_q(), Slice<T>(views.d_query, b, head - b * heads));
+  };
   executor.run(tasks, [&](Index task, Index worker) {
     Arena arena(workspace.worker(worker));
     const RowBackwardScratch<T> scratch(arena, in);
@@ -322,12 +336,9 @@ ATTN_NOINLINE void run_row_backward(const Inputs<T>& in, const Program& program,
     const RowHeadBackward<T, Program> backward(in, program, views, b, head - b * heads, scratch,
                                                {parts + task * part, stride});
     d_scales[task] = backward.run(first, std::min(first + row_range, in.n_k()), scale);
+    if (ranges == 1) write_query(head);
   });
-  for (Index head = 0; head < all_heads; ++head) {
-    const Index b = quotient(head, heads);
-    write_query_gradient(ScratchRows<A>{parts + head * ranges * part, stride}, ranges, part,
-                         in.n_q(), Slice<T>(views.d_query, b, head - b * heads));
-  }
+  for (Index head = 0; ranges > 1 && head < all_heads; ++head) write_query(head);
   if constexpr (requires { gradients.scale; })
     for (Index task = 0; task < tasks; ++task) gradients.scale += d_scales[task];
 }

@@ -29,6 +29,7 @@ namespace engine {
 /// Up to so many panels, to which it was measured to win; tiles leave out what a mask hides.
 inline constexpr Index small_panels = 4, small_masked_panels = 1;
 
+/// Whether queries and keys are few panels; run_backward asks for the rest.
 template <class Program, class T>
 bool is_small_backward(const Inputs<T>& in) {
   constexpr Index panels = Program::has_masks ? small_masked_panels : small_panels;
