@@ -4,7 +4,7 @@
 //     cmake --build build --target benchmark_report
 //     attn_report --only 'forward|decode' --json report.json --svg report.svg
 //
-// Every value is a ratio of calls that took turns in this process, and that of the best of five
+// A value is a ratio of calls that took turns in this process, mostly that of the best of five
 // repetitions (race.hpp). Every result is checked against attn::reference before it is timed. A
 // wrong result makes the program fail; a row that misses its goal is marked and does not.
 #include <fstream>
