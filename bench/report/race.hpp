@@ -16,7 +16,6 @@
 #include <cmath>
 #include <cstddef>
 #include <functional>
-#include <iterator>
 #include <memory>
 #include <span>
 #include <string>

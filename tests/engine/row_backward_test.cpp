@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <attn/attn.hpp>
+#include <cmath>
 
 #include "support/compare.hpp"
 #include "support/head_gradients.hpp"
@@ -15,17 +16,14 @@ namespace {
 
 using attn::Index;
 using attn::MatrixX;
-using Eigen::MatrixXd;
 using support::expect_gradients;
 using support::expect_masked_gradients;
 using support::expected;
 using support::Gradients;
 using support::near_gradient;
 using support::Problem;
-using support::scale_of;
 using support::Stored;
 
-using support::infinity;
 using support::nan;
 
 template <class T>
@@ -35,7 +33,7 @@ const Index most = attn::engine::most_row_queries<attn::Accumulator<T>>(false);
 
 template <class T>
 class RowBackward : public testing::Test {};
-using Types = testing::Types<float, double, Eigen::bfloat16>;
+using Types = testing::Types<float, double, Eigen::half, Eigen::bfloat16>;
 TYPED_TEST_SUITE(RowBackward, Types);
 
 TYPED_TEST(RowBackward, IsTheGradientForAnyNumberOfKeys) {
@@ -95,10 +93,7 @@ TYPED_TEST(RowBackward, OfRangesOfKeysHasTheSameBitsOnAnyNumberOfThreads) {
   const auto one = attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, heads);
   const auto three =
       attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, heads, attn::Threads{3});
-  EXPECT_EQ(one.query, three.query);
-  EXPECT_EQ(one.key, three.key);
-  EXPECT_EQ(one.value, three.value);
-  EXPECT_EQ(scale_of(one), scale_of(three));
+  support::expect_same_gradients(one, three);
   for (Index h = 0; h < 2; ++h) {
     Problem<T> of_head({.n_q = 1, .n_k = 1, .d = 2, .d_v = 1});
     of_head.Q = p.Q.middleCols(2 * h, 2);
@@ -118,47 +113,16 @@ TYPED_TEST(RowBackward, IsTheGradientUnderAMask) {
     for (Index n_q = 1; n_q <= most<T>; n_q += 2) {
       const support::Case c{.n_q = n_q, .n_k = n_k, .d = 4, .d_v = 3, .seed = 6};
       expect_masked_gradients<T>(c, attn::Causal{});
-      expect_masked_gradients<T>(c, attn::Causal::bottom_right());
-      expect_masked_gradients<T>(c, attn::SlidingWindow{1, 150}, attn::KeyPadding{n_k - n_k / 3});
-      expect_masked_gradients<T>(c, attn::SlidingWindow{1, 150}, attn::KeyPadding{0});
+      expect_masked_gradients<T>(c, attn::Causal::bottom_right() & attn::SlidingWindow{40, 0});
+      expect_masked_gradients<T>(c, attn::KeyPadding{n_k - n_k / 3});
+      expect_masked_gradients<T>(c, attn::KeyPadding{0});
     }
 }
 
-/// O and L of all keys make the gradients of a part of them: dQ adds up, dK and dV are its own.
-TEST(RowBackwardParts, OfTheKeysAddUp) {
-  const Problem<> p({.n_q = 1, .n_k = 150, .d = 4, .d_v = 3});
-  const MatrixXd K[] = {p.K.topRows(70), p.K.bottomRows(80)};
-  const MatrixXd V[] = {p.V.topRows(70), p.V.bottomRows(80)};
-  const auto merged = attn::merge(attn::attention_forward(p.Q, K[0], V[0]),
-                                  attn::attention_forward(p.Q, K[1], V[1]));
-  const auto first = attn::attention_backward(p.Q, K[0], V[0], merged, p.dO);
-  const auto second = attn::attention_backward(p.Q, K[1], V[1], merged, p.dO);
-  const Gradients exact = expected(p, 0.5);
-  EXPECT_TRUE(near_gradient(MatrixXd(first.query + second.query), exact.query));
-  EXPECT_TRUE(near_gradient(first.key, exact.key.topRows(70)));
-  EXPECT_TRUE(near_gradient(second.value, exact.value.bottomRows(80)));
-}
+TEST(RowBackwardParts, OfTheKeysAddUp) { support::expect_parts_of_keys_add_up(1, 150); }
 
-/// A key whose scores are -inf by themselves has no part in anything, whatever its row of V holds.
 TEST(RowBackwardNonfinite, AKeyOfMinusInfinityIsAsIfItWereNotThere) {
-  for (const Index n : {Index(4), Index(130)}) {
-    Problem<> p({.n_q = 1, .n_k = n, .d = 3, .d_v = 2});
-    p.Q.col(0).setConstant(1);
-    const Problem<> all = p;
-    p.K(n - 1, 0) = -infinity;
-    p.V(n - 1, 1) = nan;
-    const auto gradient =
-        attn::attention_backward(p.Q, p.K, p.V, attn::attention_forward(p.Q, p.K, p.V), p.dO);
-    const MatrixXd K = all.K.topRows(n - 1), V = all.V.topRows(n - 1);
-    const auto without =
-        attn::attention_backward(p.Q, K, V, attn::attention_forward(p.Q, K, V), p.dO);
-    EXPECT_TRUE(support::near(gradient.query, without.query, 1e-14));
-    EXPECT_TRUE(support::near(gradient.key.topRows(n - 1), without.key, 1e-14));
-    EXPECT_TRUE(support::near(gradient.value.topRows(n - 1), without.value, 1e-14));
-    EXPECT_EQ(gradient.key.row(n - 1), Eigen::RowVectorXd::Zero(3));
-    EXPECT_EQ(gradient.value.row(n - 1), Eigen::RowVectorXd::Zero(2));
-    EXPECT_NEAR(scale_of(gradient), scale_of(without), 1e-13);
-  }
+  for (const Index n : {4, 130}) support::expect_a_key_of_minus_infinity_is_none(1, n);
 }
 
 /// The last query sees the first key alone, so its NaN reaches no other key's gradients.
@@ -178,23 +142,6 @@ TEST(RowBackwardNonfinite, AQueryWithNaNReachesWhatItSees) {
   EXPECT_TRUE(support::near(after.value.bottomRows(4), before.value.bottomRows(4), 1e-6));
 }
 
-TEST(RowBackwardViews, WritesOnlyWhatIsAskedFor) {
-  const Problem<> p({.n_q = 1, .n_k = 140, .d = 3, .d_v = 2});
-  const auto forward = attn::attention_forward(p.Q, p.K, p.V);
-  const auto whole = attn::attention_backward(p.Q, p.K, p.V, forward, p.dO);
-  MatrixXd dq(1, 3), dk(140, 3), dv(140, 2);
-  const attn::TensorView<double> nothing;
-  const auto backward = [&](const auto& query, const auto& key, const auto& value) {
-    attn::attention_backward_into(query, key, value, attn::view(p.Q), attn::view(p.K),
-                                  attn::view(p.V), attn::view(forward.output),
-                                  attn::view(forward.log_sum_exp), attn::view(p.dO));
-  };
-  backward(attn::view(dq), nothing, nothing);
-  backward(nothing, attn::view(dk), nothing);
-  backward(nothing, nothing, attn::view(dv));
-  EXPECT_EQ(dq, whole.query);
-  EXPECT_EQ(dk, whole.key);
-  EXPECT_EQ(dv, whole.value);
-}
+TEST(RowBackwardViews, WritesOnlyWhatIsAskedFor) { support::expect_only_what_is_asked_for(1, 140); }
 
 }  // namespace

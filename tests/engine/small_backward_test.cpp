@@ -5,7 +5,6 @@
 
 #include <attn/attn.hpp>
 #include <cmath>
-#include <limits>
 
 #include "support/compare.hpp"
 #include "support/head_gradients.hpp"
@@ -17,7 +16,6 @@ namespace {
 
 using attn::Index;
 using attn::MatrixX;
-using attn::TensorView;
 using Eigen::MatrixXd;
 using support::bound;
 using support::Case;
@@ -29,7 +27,6 @@ using support::Problem;
 using support::scale_of;
 using support::Stored;
 
-using support::infinity;
 using support::nan;
 using support::near_gradient;
 
@@ -42,7 +39,7 @@ constexpr Index most = attn::engine::small_panels* panel<T>;
 
 template <class T>
 class SmallBackward : public testing::Test {};
-using Types = testing::Types<float, double, Eigen::bfloat16>;
+using Types = testing::Types<float, double, Eigen::half, Eigen::bfloat16>;
 TYPED_TEST_SUITE(SmallBackward, Types);
 
 TYPED_TEST(SmallBackward, IsTheGradientAtTheBordersOfPanels) {
@@ -95,10 +92,7 @@ TYPED_TEST(SmallBackward, OfManyHasTheSameBitsOnAnyNumberOfThreads) {
   const auto one = attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, heads);
   const auto three =
       attn::attention_backward(p.Q, p.K, p.V, forward, p.dO, heads, attn::Threads{3});
-  EXPECT_EQ(one.query, three.query);
-  EXPECT_EQ(one.key, three.key);
-  EXPECT_EQ(one.value, three.value);
-  EXPECT_EQ(scale_of(one), scale_of(three));
+  support::expect_same_gradients(one, three);
 }
 
 TYPED_TEST(SmallBackward, IsTheGradientUnderAMask) {
@@ -107,27 +101,15 @@ TYPED_TEST(SmallBackward, IsTheGradientUnderAMask) {
     const Case c{.n_q = n, .n_k = n, .d = 4, .d_v = 3, .seed = 6};
     expect_masked_gradients<T>(c, attn::Causal{});
     expect_masked_gradients<T>(c, attn::SlidingWindow{2, 1}, attn::KeyPadding{n - n / 3});
-    expect_masked_gradients<T>(c, attn::SlidingWindow{2, 1}, attn::KeyPadding{0});
+    expect_masked_gradients<T>(c, attn::KeyPadding{0});
     expect_masked_gradients<T>({.n_q = n, .n_k = 7, .d = 2, .d_v = 2, .seed = 7},
                                attn::Causal::bottom_right());
   }
 }
 
-/// O and L of all keys make the gradients of a part of them: dQ adds up, dK and dV are its own.
 TEST(SmallBackwardParts, OfTheKeysAddUp) {
-  for (const Index n : {Index(8), panel<double> + 5, 2 * most<double>}) {
-    const Problem<> p({.n_q = 6, .n_k = n, .d = 4, .d_v = 3});
-    const MatrixXd K[] = {p.K.topRows(n / 2), p.K.bottomRows(n - n / 2)};
-    const MatrixXd V[] = {p.V.topRows(n / 2), p.V.bottomRows(n - n / 2)};
-    const auto merged = attn::merge(attn::attention_forward(p.Q, K[0], V[0]),
-                                    attn::attention_forward(p.Q, K[1], V[1]));
-    const auto first = attn::attention_backward(p.Q, K[0], V[0], merged, p.dO);
-    const auto second = attn::attention_backward(p.Q, K[1], V[1], merged, p.dO);
-    const Gradients exact = expected(p, 0.5);
-    EXPECT_TRUE(near_gradient(MatrixXd(first.query + second.query), exact.query)) << n;
-    EXPECT_TRUE(near_gradient(first.key, exact.key.topRows(n / 2))) << n;
-    EXPECT_TRUE(near_gradient(second.value, exact.value.bottomRows(n - n / 2))) << n;
-  }
+  for (const Index n : {Index(8), panel<double> + 5, 2 * most<double>})
+    support::expect_parts_of_keys_add_up(6, n);
 }
 
 /// Weights come from the very scores that L is made of: those of one key are 1, however large.
@@ -167,26 +149,9 @@ TYPED_TEST(SmallBackward, OfAScaleOfZeroHasItsGradient) {
   EXPECT_NEAR(scale_of(gradient), exact.scale, 10 * bound<T>);
 }
 
-/// A key whose scores are -inf by themselves has no part in anything, whatever its row of V holds.
 TEST(SmallBackwardNonfinite, AKeyOfMinusInfinityIsAsIfItWereNotThere) {
-  for (const Index n : {Index(4), panel<double> + 2}) {
-    Problem<> p({.n_q = n, .n_k = n, .d = 3, .d_v = 2});
-    p.Q.col(0).setConstant(1);
-    const Problem<> all = p;
-    p.K(n - 1, 0) = -infinity;
-    p.V(n - 1, 1) = nan;
-    const auto gradient =
-        attn::attention_backward(p.Q, p.K, p.V, attn::attention_forward(p.Q, p.K, p.V), p.dO);
-    const MatrixXd K = all.K.topRows(n - 1), V = all.V.topRows(n - 1);
-    const auto without =
-        attn::attention_backward(p.Q, K, V, attn::attention_forward(p.Q, K, V), p.dO);
-    EXPECT_TRUE(support::near(gradient.query, without.query, 1e-14));
-    EXPECT_TRUE(support::near(gradient.key.topRows(n - 1), without.key, 1e-14));
-    EXPECT_TRUE(support::near(gradient.value.topRows(n - 1), without.value, 1e-14));
-    EXPECT_EQ(gradient.key.row(n - 1), Eigen::RowVectorXd::Zero(3));
-    EXPECT_EQ(gradient.value.row(n - 1), Eigen::RowVectorXd::Zero(2));
-    EXPECT_NEAR(scale_of(gradient), scale_of(without), 1e-13);
-  }
+  for (const Index n : {Index(4), panel<double> + 2})
+    support::expect_a_key_of_minus_infinity_is_none(n, n);
 }
 
 TEST(SmallBackwardNonfinite, AQueryWithNaNLeavesTheOthersAlone) {
@@ -206,23 +171,6 @@ TEST(SmallBackwardNonfinite, AQueryWithNaNLeavesTheOthersAlone) {
   EXPECT_TRUE(after.value.array().isNaN().all());
 }
 
-TEST(SmallBackwardViews, WritesOnlyWhatIsAskedFor) {
-  const Problem<> p({.n_q = 6, .n_k = 5, .d = 3, .d_v = 2});
-  const auto forward = attn::attention_forward(p.Q, p.K, p.V);
-  const auto whole = attn::attention_backward(p.Q, p.K, p.V, forward, p.dO);
-  MatrixXd dq(6, 3), dk(5, 3), dv(5, 2);
-  const TensorView<double> nothing;
-  const auto backward = [&](const auto& query, const auto& key, const auto& value) {
-    attn::attention_backward_into(query, key, value, attn::view(p.Q), attn::view(p.K),
-                                  attn::view(p.V), attn::view(forward.output),
-                                  attn::view(forward.log_sum_exp), attn::view(p.dO));
-  };
-  backward(attn::view(dq), nothing, nothing);
-  backward(nothing, attn::view(dk), nothing);
-  backward(nothing, nothing, attn::view(dv));
-  EXPECT_EQ(dq, whole.query);
-  EXPECT_EQ(dk, whole.key);
-  EXPECT_EQ(dv, whole.value);
-}
+TEST(SmallBackwardViews, WritesOnlyWhatIsAskedFor) { support::expect_only_what_is_asked_for(6, 5); }
 
 }  // namespace

@@ -88,4 +88,66 @@ void expect_masked_gradients(const Case& c, const Masks&... masks) {
   expect_gradients_of_call(p, exact, attn::ScaledDotProduct{.scale = -0.7}, masks...);
 }
 
+template <class G>
+void expect_same_gradients(const G& a, const G& b) {
+  EXPECT_EQ(a.query, b.query);
+  EXPECT_EQ(a.key, b.key);
+  EXPECT_EQ(a.value, b.value);
+  EXPECT_EQ(scale_of(a), scale_of(b));
+}
+
+/// O and L of all keys make the gradients of a part of them: dQ adds up, dK and dV are its own.
+inline void expect_parts_of_keys_add_up(attn::Index n_q, attn::Index n) {
+  const Problem<> p({.n_q = n_q, .n_k = n, .d = 4, .d_v = 3});
+  const MatrixXd K[] = {p.K.topRows(n / 2), p.K.bottomRows(n - n / 2)};
+  const MatrixXd V[] = {p.V.topRows(n / 2), p.V.bottomRows(n - n / 2)};
+  const auto merged = attn::merge(attn::attention_forward(p.Q, K[0], V[0]),
+                                  attn::attention_forward(p.Q, K[1], V[1]));
+  const auto first = attn::attention_backward(p.Q, K[0], V[0], merged, p.dO);
+  const auto second = attn::attention_backward(p.Q, K[1], V[1], merged, p.dO);
+  const Gradients exact = expected(p, 0.5);
+  EXPECT_TRUE(near_gradient(MatrixXd(first.query + second.query), exact.query)) << n;
+  EXPECT_TRUE(near_gradient(first.key, exact.key.topRows(n / 2))) << n;
+  EXPECT_TRUE(near_gradient(second.value, exact.value.bottomRows(n - n / 2))) << n;
+}
+
+/// A key whose scores are -inf by themselves has no part in anything, whatever its row of V holds.
+inline void expect_a_key_of_minus_infinity_is_none(attn::Index n_q, attn::Index n) {
+  Problem<> p({.n_q = n_q, .n_k = n, .d = 3, .d_v = 2});
+  p.Q.col(0).setConstant(1);
+  const Problem<> all = p;
+  p.K(n - 1, 0) = -infinity;
+  p.V(n - 1, 1) = nan;
+  const auto gradient =
+      attn::attention_backward(p.Q, p.K, p.V, attn::attention_forward(p.Q, p.K, p.V), p.dO);
+  const MatrixXd K = all.K.topRows(n - 1), V = all.V.topRows(n - 1);
+  const auto without =
+      attn::attention_backward(p.Q, K, V, attn::attention_forward(p.Q, K, V), p.dO);
+  EXPECT_TRUE(near(gradient.query, without.query, 1e-14));
+  EXPECT_TRUE(near(gradient.key.topRows(n - 1), without.key, 1e-14));
+  EXPECT_TRUE(near(gradient.value.topRows(n - 1), without.value, 1e-14));
+  EXPECT_EQ(gradient.key.row(n - 1), Eigen::RowVectorXd::Zero(3));
+  EXPECT_EQ(gradient.value.row(n - 1), Eigen::RowVectorXd::Zero(2));
+  EXPECT_NEAR(scale_of(gradient), scale_of(without), 1e-13);
+}
+
+inline void expect_only_what_is_asked_for(attn::Index n_q, attn::Index n_k) {
+  const Problem<> p({.n_q = n_q, .n_k = n_k, .d = 3, .d_v = 2});
+  const auto forward = attn::attention_forward(p.Q, p.K, p.V);
+  const auto whole = attn::attention_backward(p.Q, p.K, p.V, forward, p.dO);
+  MatrixXd dq(n_q, 3), dk(n_k, 3), dv(n_k, 2);
+  const attn::TensorView<double> nothing;
+  const auto backward = [&](const auto& query, const auto& key, const auto& value) {
+    attn::attention_backward_into(query, key, value, attn::view(p.Q), attn::view(p.K),
+                                  attn::view(p.V), attn::view(forward.output),
+                                  attn::view(forward.log_sum_exp), attn::view(p.dO));
+  };
+  backward(attn::view(dq), nothing, nothing);
+  backward(nothing, attn::view(dk), nothing);
+  backward(nothing, nothing, attn::view(dv));
+  EXPECT_EQ(dq, whole.query);
+  EXPECT_EQ(dk, whole.key);
+  EXPECT_EQ(dv, whole.value);
+}
+
 }  // namespace support

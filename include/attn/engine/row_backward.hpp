@@ -18,7 +18,6 @@
 #include <attn/engine/convert.hpp>
 #include <attn/engine/decode_rows.hpp>
 #include <attn/engine/packet_math.hpp>
-#include <attn/engine/packing.hpp>
 #include <attn/engine/panel.hpp>
 #include <attn/engine/program.hpp>
 #include <attn/engine/row_kernel.hpp>

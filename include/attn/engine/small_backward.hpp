@@ -131,6 +131,7 @@ class SmallHeadBackward {
   static Operand<A> load(const TensorView<const T>& view, Index b, Index h, A* buffer) {
     return load_operand<A>(Slice<const T>(view, b, h), 0, view.tokens(), buffer);
   }
+
   /// P and dS of a panel of queries against all keys; returns its part of the scale's gradient.
   A differentiate(const Panel& panel, A scale) {
     const Index rows = panel_rows<A>(panel);
